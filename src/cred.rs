@@ -1,0 +1,156 @@
+//! Credentials: who a process is, as an immutable value. The rules for changing them are methods that make a new one.
+
+use std::sync::Arc;
+
+use crate::errno::{Errno, Result};
+use crate::id::{Gid, Uid};
+
+/// The most supplementary groups a process may have (POSIX: `NGROUPS_MAX`).
+pub const NGROUPS_MAX: usize = 16;
+
+/// A process's user and group ids.
+///
+/// Source: POSIX.1-2024, sections setuid, seteuid, setreuid, setgid, setegid, setregid; setgroups(2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cred {
+    /// Real user.
+    pub ruid: Uid,
+    /// Effective user: the one that permissions are checked for.
+    pub euid: Uid,
+    /// Saved user.
+    pub suid: Uid,
+    /// Real group.
+    pub rgid: Gid,
+    /// Effective group.
+    pub egid: Gid,
+    /// Saved group.
+    pub sgid: Gid,
+    /// Supplementary groups, at most [`NGROUPS_MAX`].
+    pub groups: Arc<[Gid]>,
+}
+
+impl Cred {
+    /// Root: user and group 0, no other groups.
+    pub fn root() -> Self {
+        Self::user(0, 0)
+    }
+
+    /// A user and a group, real, effective and saved alike, no other groups.
+    pub fn user(uid: Uid, gid: Gid) -> Self {
+        Self { ruid: uid, euid: uid, suid: uid, rgid: gid, egid: gid, sgid: gid, groups: Arc::new([]) }
+    }
+
+    /// Whether the effective user is root.
+    pub fn is_root(&self) -> bool {
+        self.euid == 0
+    }
+
+    /// Whether `gid` is the effective or a supplementary group.
+    pub fn in_group(&self, gid: Gid) -> bool {
+        self.egid == gid || self.groups.contains(&gid)
+    }
+}
+
+/// The changes that the set*id calls make. Each answers the new credentials, or `EPERM` where the rules forbid it.
+impl Cred {
+    /// `setuid`: all three users for root, else the effective one, to the real or the saved one.
+    pub fn setuid(&self, uid: Uid) -> Result<Self> {
+        if self.is_root() { Ok(Self { ruid: uid, euid: uid, suid: uid, ..self.clone() }) } else { self.seteuid(uid) }
+    }
+
+    /// `seteuid`: the effective user, to the real or the saved one, or to any for root.
+    pub fn seteuid(&self, uid: Uid) -> Result<Self> {
+        permitted(self.is_root() || [self.ruid, self.suid].contains(&uid))?;
+        Ok(Self { euid: uid, ..self.clone() })
+    }
+
+    /// `setreuid`: real and effective user; `None` leaves one. Unless root, the real user may become the real or
+    /// effective one, and the effective user the real, effective or saved one. The saved user follows the new effective
+    /// one where the real user is given, or the effective one becomes other than the old real one.
+    pub fn setreuid(&self, ruid: Option<Uid>, euid: Option<Uid>) -> Result<Self> {
+        let root = self.is_root();
+        permitted(root || ruid.is_none_or(|uid| [self.ruid, self.euid].contains(&uid)))?;
+        permitted(root || euid.is_none_or(|uid| [self.ruid, self.euid, self.suid].contains(&uid)))?;
+        let (new_real, new_effective) = (ruid.unwrap_or(self.ruid), euid.unwrap_or(self.euid));
+        let follows = ruid.is_some() || euid.is_some_and(|uid| uid != self.ruid);
+        let suid = if follows { new_effective } else { self.suid };
+        Ok(Self { ruid: new_real, euid: new_effective, suid, ..self.clone() })
+    }
+
+    /// `setgid`: all three groups for root, else the effective one, to the real or the saved one.
+    pub fn setgid(&self, gid: Gid) -> Result<Self> {
+        if self.is_root() { Ok(Self { rgid: gid, egid: gid, sgid: gid, ..self.clone() }) } else { self.setegid(gid) }
+    }
+
+    /// `setegid`: the effective group, to the real or the saved one, or to any for root.
+    pub fn setegid(&self, gid: Gid) -> Result<Self> {
+        permitted(self.is_root() || [self.rgid, self.sgid].contains(&gid))?;
+        Ok(Self { egid: gid, ..self.clone() })
+    }
+
+    /// `setregid`: as [`setreuid`](Self::setreuid), for groups.
+    pub fn setregid(&self, rgid: Option<Gid>, egid: Option<Gid>) -> Result<Self> {
+        let root = self.is_root();
+        permitted(root || rgid.is_none_or(|gid| [self.rgid, self.egid].contains(&gid)))?;
+        permitted(root || egid.is_none_or(|gid| [self.rgid, self.egid, self.sgid].contains(&gid)))?;
+        let (new_real, new_effective) = (rgid.unwrap_or(self.rgid), egid.unwrap_or(self.egid));
+        let follows = rgid.is_some() || egid.is_some_and(|gid| gid != self.rgid);
+        let sgid = if follows { new_effective } else { self.sgid };
+        Ok(Self { rgid: new_real, egid: new_effective, sgid, ..self.clone() })
+    }
+
+    /// `setgroups`: the supplementary groups, for root alone. `EINVAL`: more than [`NGROUPS_MAX`].
+    pub fn setgroups(&self, groups: &[Gid]) -> Result<Self> {
+        permitted(self.is_root())?;
+        if groups.len() > NGROUPS_MAX {
+            return Err(Errno::EINVAL);
+        }
+        Ok(Self { groups: groups.into(), ..self.clone() })
+    }
+}
+
+fn permitted(allowed: bool) -> Result<()> {
+    if allowed { Ok(()) } else { Err(Errno::EPERM) }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::{Cred, NGROUPS_MAX};
+    use crate::errno::Errno;
+
+    #[test]
+    fn root_gives_itself_up_for_good() {
+        let user = Cred::root().setuid(7).unwrap();
+        assert_eq!((user.ruid, user.euid, user.suid), (7, 7, 7));
+        assert_eq!(user.setuid(0), Err(Errno::EPERM));
+        assert_eq!(user.setuid(7).unwrap(), user);
+    }
+
+    #[test]
+    fn the_effective_user_returns_to_the_saved_one() {
+        let lowered = Cred::root().seteuid(7).unwrap();
+        assert_eq!((lowered.ruid, lowered.euid, lowered.suid), (0, 7, 0));
+        assert_eq!(lowered.seteuid(8), Err(Errno::EPERM));
+        assert_eq!(lowered.seteuid(0).unwrap(), Cred::root());
+    }
+
+    #[test]
+    fn setreuid_swaps_and_moves_the_saved_user() {
+        let user = Cred { euid: 9, ..Cred::user(7, 7) };
+        let swapped = user.setreuid(Some(9), Some(7)).unwrap();
+        assert_eq!((swapped.ruid, swapped.euid, swapped.suid), (9, 7, 7));
+        assert_eq!(user.setreuid(Some(8), None), Err(Errno::EPERM));
+        assert_eq!(user.setreuid(None, Some(8)), Err(Errno::EPERM));
+        assert_eq!(user.setreuid(None, None).unwrap(), user);
+    }
+
+    #[test]
+    fn groups_follow_the_same_rules_and_ask_for_root() {
+        let user = Cred::user(7, 8);
+        assert_eq!(user.setgid(9), Err(Errno::EPERM));
+        assert_eq!(user.setgroups(&[1]), Err(Errno::EPERM));
+        assert_eq!(user.setregid(Some(9), None), Err(Errno::EPERM));
+        assert_eq!(Cred::root().setgroups(&[1; NGROUPS_MAX + 1]), Err(Errno::EINVAL));
+        assert!(Cred::root().setgroups(&[1; NGROUPS_MAX]).unwrap().in_group(1));
+    }
+}

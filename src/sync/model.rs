@@ -1,0 +1,102 @@
+//! `sync` under loom.
+
+pub(crate) use loom::sync::atomic::{
+    AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+};
+pub(crate) use loom::thread_local;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+/// loom's mutex with parking_lot's face.
+#[derive(Debug)]
+pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+
+impl<T> Mutex<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(loom::sync::Mutex::new(value))
+    }
+
+    pub(crate) fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
+        self.0.lock().expect("a model does not panic while it holds a lock")
+    }
+}
+
+/// A queue that loom can follow; see the module `sync`.
+pub(crate) struct Queue<T>(Mutex<VecDeque<T>>);
+
+impl<T> Queue<T> {
+    pub(crate) fn new() -> Self {
+        Self(Mutex::new(VecDeque::new()))
+    }
+
+    pub(crate) fn push(&self, value: T) {
+        self.0.lock().push_back(value);
+    }
+
+    pub(crate) fn pop(&self) -> Option<T> {
+        self.0.lock().pop_front()
+    }
+}
+
+/// What a [`Snapshot`] held when it was read.
+pub(crate) type Held<T> = Arc<T>;
+
+/// A snapshot that loom can follow; see the module `sync`.
+pub(crate) struct Snapshot<T>(Mutex<Arc<T>>);
+
+impl<T> Snapshot<T> {
+    pub(crate) fn new(value: Arc<T>) -> Self {
+        Self(Mutex::new(value))
+    }
+
+    pub(crate) fn load(&self) -> Held<T> {
+        self.load_full()
+    }
+
+    pub(crate) fn load_full(&self) -> Arc<T> {
+        Arc::clone(&self.0.lock())
+    }
+
+    pub(crate) fn store(&self, value: Arc<T>) {
+        *self.0.lock() = value;
+    }
+
+    #[must_use]
+    pub(crate) fn replace(&self, seen: &Held<T>, new: Arc<T>) -> bool {
+        let mut held = self.0.lock();
+        let unchanged = Arc::ptr_eq(&held, seen);
+        if unchanged {
+            *held = new;
+        }
+        unchanged
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Snapshot<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.load().fmt(f)
+    }
+}
+
+/// One reader's copy of a [`Snapshot`].
+pub(crate) struct SnapshotCache<T> {
+    snapshot: NonNull<Snapshot<T>>,
+    cached: Arc<T>,
+}
+
+impl<T> SnapshotCache<T> {
+    /// # Safety
+    /// `snapshot` outlives the cache.
+    pub(crate) unsafe fn new(snapshot: &Snapshot<T>) -> Self {
+        Self { snapshot: NonNull::from(snapshot), cached: snapshot.load_full() }
+    }
+
+    pub(crate) fn get(&mut self) -> &T {
+        // SAFETY: `new` demands that the snapshot outlives the cache.
+        self.cached = unsafe { self.snapshot.as_ref() }.load_full();
+        &self.cached
+    }
+}

@@ -1,0 +1,158 @@
+//! Readiness: what can become ready says so through a [`WaitQueue`], what waits collects them in a [`Watch`].
+//!
+//! A file's [`poll`](crate::File::poll) answers what is ready now, and, when it is handed a `Watch`, first enters the
+//! waiter in whatever will tell it of a change (Linux's `poll_table` is the same idea). The driver then sleeps, and
+//! polls again when woken. Enter first, look second: a change between the two wakes the sleeper.
+
+use std::fmt;
+use std::os::fd::RawFd;
+use std::sync::Arc;
+use std::task::Waker;
+
+use bitflags::bitflags;
+
+use crate::sync::{AtomicUsize, Mutex, Ordering, fence};
+
+bitflags! {
+    /// What a descriptor is ready for, with the values of `poll(2)`.
+    ///
+    /// Source: POSIX.1-2024, `<poll.h>`.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct Events: i16 {
+        /// Data, a connection or end of file can be read without blocking.
+        const IN = 0x001;
+        /// Priority data can be read.
+        const PRI = 0x002;
+        /// Data can be written without blocking.
+        const OUT = 0x004;
+        /// An error is pending. Reported whether asked for or not.
+        const ERR = 0x008;
+        /// The other side hung up. Reported whether asked for or not.
+        const HUP = 0x010;
+        /// The descriptor is not open. Reported whether asked for or not.
+        const NVAL = 0x020;
+    }
+}
+
+impl Events {
+    /// Reported whether asked for or not.
+    pub const ALWAYS: Self = Self::ERR.union(Self::HUP).union(Self::NVAL);
+}
+
+/// Those who wait for something to change; whoever changes it calls [`wake_all`](WaitQueue::wake_all) after the change.
+///
+/// ```
+/// use lwproc::WaitQueue;
+/// let changed = std::sync::Arc::new(WaitQueue::new());
+/// changed.wake_all(); // nobody waits: one load
+/// ```
+pub struct WaitQueue {
+    /// How many wakers `list` holds. Atomic, so that a change without waiters takes no lock.
+    waiting: AtomicUsize,
+    list: Mutex<Waiters>,
+}
+
+#[derive(Default)]
+struct Waiters {
+    next_key: u64,
+    wakers: Vec<(u64, Waker)>,
+}
+
+impl WaitQueue {
+    /// An empty queue.
+    pub fn new() -> Self {
+        Self { waiting: AtomicUsize::new(0), list: Mutex::new(Waiters::default()) }
+    }
+
+    /// Wakes everyone who waits, once. Call it after the change that they wait for.
+    pub fn wake_all(&self) {
+        // SeqCst: pairs with the fence in `enter`. Either that waiter sees the change made before this call, or this
+        // call sees the waiter.
+        fence(Ordering::SeqCst);
+        if self.waiting.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let woken = {
+            let mut list = self.list.lock();
+            self.waiting.store(0, Ordering::Relaxed);
+            std::mem::take(&mut list.wakers)
+        };
+        // Out of the lock: a waker is anybody's code.
+        for (_, waker) in woken {
+            waker.wake();
+        }
+    }
+
+    fn enter(&self, waker: &Waker) -> u64 {
+        let key = {
+            let mut list = self.list.lock();
+            let key = list.next_key;
+            list.next_key += 1;
+            list.wakers.push((key, waker.clone()));
+            self.waiting.store(list.wakers.len(), Ordering::Relaxed);
+            key
+        };
+        // SeqCst: pairs with the fence in `wake_all`.
+        fence(Ordering::SeqCst);
+        key
+    }
+
+    fn leave(&self, key: u64) {
+        let mut list = self.list.lock();
+        if let Some(at) = list.wakers.iter().position(|(entered, _)| *entered == key) {
+            drop(list.wakers.swap_remove(at));
+            self.waiting.store(list.wakers.len(), Ordering::Relaxed);
+        }
+    }
+}
+
+impl Default for WaitQueue {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for WaitQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WaitQueue").field("waiting", &self.waiting).finish()
+    }
+}
+
+/// One waiter's entries: the queues that will wake it and the host descriptors that it watches. Dropped, it leaves all.
+#[derive(Debug)]
+pub struct Watch<'w> {
+    waker: &'w Waker,
+    entered: Vec<(Arc<WaitQueue>, u64)>,
+    host: Vec<(RawFd, Events)>,
+}
+
+impl<'w> Watch<'w> {
+    /// A waiter that `waker` wakes.
+    pub fn new(waker: &'w Waker) -> Self {
+        Self { waker, entered: Vec::new(), host: Vec::new() }
+    }
+
+    /// Enters the waiter in `queue`. Look for readiness only after that.
+    pub fn queue(&mut self, queue: &Arc<WaitQueue>) {
+        let key = queue.enter(self.waker);
+        self.entered.push((Arc::clone(queue), key));
+    }
+
+    /// Watches a descriptor of the host, which stays open as long as this watch lives.
+    pub fn host(&mut self, fd: RawFd, events: Events) {
+        self.host.push((fd, events));
+    }
+
+    /// The host descriptors watched so far.
+    pub fn host_fds(&self) -> &[(RawFd, Events)] {
+        &self.host
+    }
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        for (queue, key) in self.entered.drain(..) {
+            queue.leave(key);
+        }
+    }
+}
