@@ -9,6 +9,9 @@ mod watch;
 
 pub use cred::{Cred, NGROUPS_MAX};
 pub use errno::{Errno, Result};
-pub use fd::{DirEntry, File, FileKind, OpenFlags, S_IFMT, Stat};
+pub use fd::{
+    Console, DirEntry, Domain, File, FileKind, HostFile, OpenFlags, PIPE_BUF, PIPE_CAPACITY, PipeReader, PipeWriter,
+    S_IFMT, Socket, SocketAddress, SocketKind, SocketOption, Stat, pipe,
+};
 pub use id::{Fd, Gid, LwpId, Mode, Pid, Uid};
 pub use watch::{Events, WaitQueue, Watch};

@@ -83,6 +83,12 @@ impl WaitQueue {
         }
     }
 
+    /// Whether anyone waits: one plain load. Right only where a lock that the caller holds is also taken by every waiter
+    /// when it looks: then either the waiter entered before its look, and is seen here, or it sees the change.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) != 0
+    }
+
     fn enter(&self, waker: &Waker) -> u64 {
         let key = {
             let mut list = self.list.lock();

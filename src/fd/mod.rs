@@ -1,8 +1,16 @@
 //! Files, open file descriptions, and the tables that number them.
 
+mod console;
 mod file;
+mod host;
+mod pipe;
+mod socket;
 
+pub use console::Console;
 pub use file::{DirEntry, File, FileKind, S_IFMT, Stat};
+pub use host::HostFile;
+pub use pipe::{PIPE_BUF, PIPE_CAPACITY, PipeReader, PipeWriter, pipe};
+pub use socket::{Domain, Socket, SocketAddress, SocketKind, SocketOption};
 
 use bitflags::bitflags;
 
