@@ -1,16 +1,20 @@
 //! Files, open file descriptions, and the tables that number them.
 
+mod address;
 mod console;
 mod file;
 mod host;
 mod pipe;
 mod socket;
+mod sockopt;
 
+pub use address::{Domain, SocketAddress, SocketKind};
 pub use console::Console;
 pub use file::{DirEntry, File, FileKind, S_IFMT, Stat};
 pub use host::HostFile;
 pub use pipe::{PIPE_BUF, PIPE_CAPACITY, PipeReader, PipeWriter, pipe};
-pub use socket::{Domain, Socket, SocketAddress, SocketKind, SocketOption};
+pub use socket::Socket;
+pub use sockopt::SocketOption;
 
 use bitflags::bitflags;
 

@@ -11,7 +11,7 @@ use rustix::fs::OFlags;
 use rustix::net::{AddressFamily, SocketAddrAny, SocketAddrUnix, SocketFlags, SocketType, sockopt};
 
 use super::host::retry;
-use super::{File, HostFile, Stat};
+use super::{Domain, File, HostFile, SocketAddress, SocketKind, Stat};
 use crate::cred::Cred;
 use crate::errno::{Errno, Result};
 use crate::watch::{Events, Watch};
@@ -20,62 +20,6 @@ use crate::watch::{Events, Watch};
 const UNPRIVILEGED_PORTS: u16 = 1024;
 /// What the host is asked for: never to block, and not to hand the descriptor on to programs it starts.
 const FLAGS: SocketFlags = SocketFlags::NONBLOCK.union(SocketFlags::CLOEXEC);
-
-/// What kind of addresses a socket has.
-///
-/// Source: POSIX.1-2024, section socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Domain {
-    /// IPv4.
-    Inet,
-    /// IPv6.
-    Inet6,
-    /// Paths in the virtual namespace.
-    Unix,
-}
-
-/// How a socket carries data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum SocketKind {
-    /// Connected streams of bytes.
-    Stream,
-    /// Messages of limited length.
-    Datagram,
-}
-
-/// Where a socket is.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum SocketAddress {
-    /// An internet address and port, of either version.
-    Inet(SocketAddr),
-    /// A path in the virtual namespace, as it was given to `bind` or `connect`.
-    Unix(PathBuf),
-    /// A Unix socket without a name, or one whose name is not known here: the host does not tell the virtual name of
-    /// whoever connected.
-    Unnamed,
-}
-
-/// A setting of a socket; its value is an `int` as in C, flags being 0 or 1.
-///
-/// Source: POSIX.1-2024, section setsockopt; socket(7), tcp(7).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum SocketOption {
-    /// `SO_REUSEADDR`: bind although an earlier connection lingers on the port.
-    ReuseAddress,
-    /// `SO_KEEPALIVE`: probe a silent peer.
-    KeepAlive,
-    /// `TCP_NODELAY`: send small pieces at once.
-    NoDelay,
-    /// `SO_SNDBUF`, in bytes. The host doubles what is set, and bounds it.
-    SendBuffer,
-    /// `SO_RCVBUF`, in bytes. The host doubles what is set, and bounds it.
-    ReceiveBuffer,
-    /// `SO_ERROR`: the pending error's number, or 0. Reading clears it; it cannot be set.
-    Error,
-    /// `SO_ACCEPTCONN`: whether the socket listens. It cannot be set.
-    Listening,
-}
 
 /// A socket of the host that belongs to a virtual process.
 ///
@@ -254,50 +198,6 @@ impl Socket {
     pub fn take_error(&self) -> Result<()> {
         Ok(retry(|| sockopt::socket_error(&self.host))??)
     }
-
-    /// The value of `option`.
-    ///
-    /// # Errors
-    /// `EOPNOTSUPP` or `ENOPROTOOPT`: not an option of this kind of socket.
-    pub fn option(&self, option: SocketOption) -> Result<i32> {
-        let host = &self.host;
-        let size = |bytes: usize| i32::try_from(bytes).unwrap_or(i32::MAX);
-        match option {
-            SocketOption::ReuseAddress => retry(|| sockopt::socket_reuseaddr(host)).map(i32::from),
-            SocketOption::KeepAlive => retry(|| sockopt::socket_keepalive(host)).map(i32::from),
-            SocketOption::NoDelay => retry(|| sockopt::tcp_nodelay(host)).map(i32::from),
-            SocketOption::SendBuffer => retry(|| sockopt::socket_send_buffer_size(host)).map(size),
-            SocketOption::ReceiveBuffer => retry(|| sockopt::socket_recv_buffer_size(host)).map(size),
-            SocketOption::Error => {
-                Ok(retry(|| sockopt::socket_error(host))?.map_or_else(|error| Errno::from(error).raw(), |()| 0))
-            }
-            SocketOption::Listening => retry(|| sockopt::socket_acceptconn(host)).map(i32::from),
-        }
-    }
-
-    /// Sets `option`.
-    ///
-    /// # Errors
-    /// `EINVAL`: a negative size. `ENOPROTOOPT`: it cannot be set. `EOPNOTSUPP` or `ENOPROTOOPT`: not an option of this
-    /// kind of socket.
-    pub fn set_option(&self, option: SocketOption, value: i32) -> Result<()> {
-        let host = &self.host;
-        let size = || usize::try_from(value).map_err(|_| Errno::EINVAL);
-        match option {
-            SocketOption::ReuseAddress => retry(|| sockopt::set_socket_reuseaddr(host, value != 0)),
-            SocketOption::KeepAlive => retry(|| sockopt::set_socket_keepalive(host, value != 0)),
-            SocketOption::NoDelay => retry(|| sockopt::set_tcp_nodelay(host, value != 0)),
-            SocketOption::SendBuffer => {
-                let size = size()?;
-                retry(|| sockopt::set_socket_send_buffer_size(host, size))
-            }
-            SocketOption::ReceiveBuffer => {
-                let size = size()?;
-                retry(|| sockopt::set_socket_recv_buffer_size(host, size))
-            }
-            SocketOption::Error | SocketOption::Listening => Err(Errno::ENOPROTOOPT),
-        }
-    }
 }
 
 /// Takes over a socket that the host's program made, such as a listener that was bound before privileges were dropped.
@@ -375,6 +275,7 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
+    use crate::fd::SocketOption;
 
     fn loopback(port: u16) -> SocketAddr {
         SocketAddr::from((Ipv4Addr::LOCALHOST, port))
@@ -490,28 +391,7 @@ mod tests {
         assert_eq!(unix.bind(loopback(0), &Cred::root()), Err(Errno::EINVAL));
         assert_eq!(unix.connect(loopback(1)), Err(Errno::EINVAL));
         assert_eq!(unix.listen(1), Err(Errno::EINVAL));
-        assert_eq!(unix.set_option(SocketOption::NoDelay, 1), Err(Errno::EOPNOTSUPP));
         assert_eq!(Socket::try_from(rustix::pipe::pipe().unwrap().0).unwrap_err(), Errno::ENOTSOCK);
-    }
-
-    #[test]
-    fn options_are_the_hosts() {
-        let socket = tcp();
-        for option in [SocketOption::ReuseAddress, SocketOption::KeepAlive, SocketOption::NoDelay] {
-            assert_eq!(socket.option(option), Ok(0));
-            socket.set_option(option, 5).unwrap();
-            assert_eq!(socket.option(option), Ok(1));
-            socket.set_option(option, 0).unwrap();
-            assert_eq!(socket.option(option), Ok(0));
-        }
-        for option in [SocketOption::SendBuffer, SocketOption::ReceiveBuffer] {
-            socket.set_option(option, 20_000).unwrap();
-            assert_eq!(socket.option(option), Ok(40_000));
-            assert_eq!(socket.set_option(option, -1), Err(Errno::EINVAL));
-        }
-        assert_eq!(socket.option(SocketOption::Error), Ok(0));
-        assert_eq!(socket.set_option(SocketOption::Error, 0), Err(Errno::ENOPROTOOPT));
-        assert_eq!(socket.set_option(SocketOption::Listening, 1), Err(Errno::ENOPROTOOPT));
     }
 
     #[test]
