@@ -3,7 +3,6 @@
 pub(crate) use loom::sync::atomic::{
     AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
 };
-pub(crate) use loom::thread_local;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -98,5 +97,14 @@ impl<T> SnapshotCache<T> {
         // SAFETY: `new` demands that the snapshot outlives the cache.
         self.cached = unsafe { self.snapshot.as_ref() }.load_full();
         &self.cached
+    }
+}
+
+/// loom's threads. Its time does not pass: a deadline never comes.
+pub(crate) mod thread {
+    pub(crate) use loom::thread::{Thread, current, park};
+
+    pub(crate) fn park_timeout(_: std::time::Duration) {
+        park();
     }
 }

@@ -4,7 +4,6 @@ pub(crate) use parking_lot::Mutex;
 pub(crate) use std::sync::atomic::{
     AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
 };
-pub(crate) use std::thread_local;
 
 use std::fmt;
 use std::ops::Deref;
@@ -75,4 +74,9 @@ impl<T> SnapshotCache<T> {
     pub(crate) fn get(&mut self) -> &T {
         self.0.load()
     }
+}
+
+/// Host threads.
+pub(crate) mod thread {
+    pub(crate) use std::thread::{Thread, current, park, park_timeout};
 }
