@@ -2,6 +2,8 @@
 
 mod address;
 mod console;
+mod description;
+mod fdtable;
 mod file;
 mod host;
 mod pipe;
@@ -10,6 +12,9 @@ mod sockopt;
 
 pub use address::{Domain, SocketAddress, SocketKind};
 pub use console::Console;
+pub use description::OpenFile;
+pub(crate) use fdtable::FdTable;
+pub use fdtable::{FdFlags, OPEN_MAX};
 pub use file::{DirEntry, File, FileKind, S_IFMT, Stat};
 pub use host::HostFile;
 pub use pipe::{PIPE_BUF, PIPE_CAPACITY, PipeReader, PipeWriter, pipe};

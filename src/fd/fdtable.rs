@@ -1,0 +1,343 @@
+//! Descriptor tables: numbers to open file descriptions.
+//!
+//! ```text
+//! FdTable ── groups (Segments) ──> Group: used  0b…0111        which numbers are taken
+//!                                         entry [d0][d1][d2][  ]…  what they stand for
+//! ```
+//!
+//! A number is taken by setting its bit in `used`, which only one thread can do; its entry is null until that thread
+//! installs something, and again from the moment it is closed. So a bit without an entry is a number in transit: being
+//! opened, or being closed. It reads as `EBADF`; `dup2` onto it answers `EBUSY`, as Linux documents.
+//!
+//! Lookup is a load under an epoch guard and a count taken on the description, so that a close meanwhile closes the
+//! file only when the call under way is over, as on any Unix.
+
+use std::sync::Arc;
+
+use bitflags::bitflags;
+use crossbeam_epoch::{Atomic, Shared};
+
+use super::OpenFile;
+use super::description::Description;
+use crate::errno::{Errno, Result};
+use crate::id::Fd;
+use crate::sync::{AtomicU32, Ordering};
+use crate::table::{self, Segment, Segments};
+
+bitflags! {
+    /// A descriptor's own flags, with the host's values of `FD_*`.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct FdFlags: u32 {
+        /// Not for programs run by `exec`. There is no `exec` here: the flag is kept and reported.
+        const CLOEXEC = 1;
+    }
+}
+
+#[cfg(not(loom))]
+const GROUP: u32 = 16;
+#[cfg(loom)]
+const GROUP: u32 = 2;
+const SEGMENTS: usize = 16;
+
+/// The highest number of descriptors that a process can be allowed: 1,048,560.
+pub const OPEN_MAX: u32 = Segments::<Group, 1, SEGMENTS>::CAPACITY as u32 * GROUP;
+
+const FULL: u32 = (1 << GROUP) - 1;
+
+/// A row of numbers.
+#[derive(Debug, Default)]
+pub(super) struct Group {
+    /// *Atomic*: a bit for each number that is taken.
+    used: AtomicU32,
+    /// *Atomic*: null, or the description (tag: [`FdFlags`]). Written by the one who set the number's bit, then by
+    /// whoever takes the description out.
+    entries: [Atomic<Description>; GROUP as usize],
+}
+
+impl Segment for Group {}
+
+/// A descriptor table, of one process or shared by several (`rfork` without `RFFDG` and `RFCFDG`).
+#[derive(Debug)]
+pub(crate) struct FdTable {
+    /// *Atomic*: the processes that use it.
+    users: AtomicU32,
+    /// *Atomic*: no group before this one has a free number.
+    lowest: AtomicU32,
+    groups: Segments<Group, 1, SEGMENTS>,
+}
+
+impl FdTable {
+    /// An empty table with one user.
+    pub(crate) fn new() -> Self {
+        Self { users: AtomicU32::new(1), lowest: AtomicU32::new(0), groups: Segments::new() }
+    }
+
+    /// The same table, with one more user.
+    pub(crate) fn share(self: &Arc<Self>) -> Arc<Self> {
+        // Relaxed: the caller is a user.
+        self.users.fetch_add(1, Ordering::Relaxed);
+        Arc::clone(self)
+    }
+
+    /// A table with the same numbers for the same descriptions, as `fork` makes it.
+    pub(crate) fn copy(&self) -> Self {
+        let copy = Self::new();
+        let guard = table::pin();
+        let mut full_so_far = true;
+        for (number, group) in self.groups.iter() {
+            // Relaxed: only tells where to look.
+            if group.used.load(Ordering::Relaxed) == 0 {
+                full_so_far = false;
+                continue;
+            }
+            let Some(target) = copy.groups.ensure(number) else { break };
+            let mut used = 0;
+            for (bit, (from, to)) in group.entries.iter().zip(&target.entries).enumerate() {
+                // Acquire: pairs with the Release in `install`.
+                let entry = from.load(Ordering::Acquire, &guard);
+                // SAFETY: read under the guard from an entry, so not freed before the guard goes.
+                if let Some(file) = unsafe { entry.as_ref() }.and_then(OpenFile::acquire) {
+                    to.store(file.into_entry(&guard).with_tag(entry.tag()), Ordering::Relaxed);
+                    used |= 1 << bit;
+                }
+            }
+            // Relaxed, here and above: the copy is not shared yet.
+            target.used.store(used, Ordering::Relaxed);
+            full_so_far &= used == FULL;
+            if full_so_far {
+                copy.lowest.store(number as u32 + 1, Ordering::Relaxed);
+            }
+        }
+        copy
+    }
+
+    /// One user less; `true` for the last one, who closes everything.
+    #[must_use]
+    pub(crate) fn leave(&self) -> bool {
+        // AcqRel: the last user closes after all others are done with the table.
+        self.users.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+
+    /// Closes every number.
+    pub(crate) fn close_all(&self) {
+        for (number, group) in self.groups.iter() {
+            for bit in 0..GROUP {
+                // Relaxed: `close` looks again.
+                if group.used.load(Ordering::Relaxed) & 1 << bit != 0 {
+                    drop(self.close((number as u32 * GROUP + bit) as Fd));
+                }
+            }
+        }
+    }
+
+    /// How many numbers are taken.
+    pub(crate) fn open_count(&self) -> u32 {
+        self.groups.iter().map(|(_, group)| group.used.load(Ordering::Relaxed).count_ones()).sum()
+    }
+
+    #[inline]
+    fn locate(&self, fd: Fd) -> Option<(&Group, u32)> {
+        let fd = u32::try_from(fd).ok()?;
+        Some((self.groups.get((fd / GROUP) as usize)?, fd % GROUP))
+    }
+
+    /// What `fd` stands for.
+    ///
+    /// # Errors
+    /// `EBADF`: nothing.
+    #[inline]
+    pub(crate) fn get(&self, fd: Fd) -> Result<OpenFile> {
+        let (group, bit) = self.locate(fd).ok_or(Errno::EBADF)?;
+        let guard = table::pin();
+        loop {
+            // Acquire: pairs with the Release in `install` and `replace`.
+            let entry = group.entries[bit as usize].load(Ordering::Acquire, &guard);
+            // SAFETY: read under the guard from an entry, so not freed before the guard goes.
+            let description = unsafe { entry.as_ref() }.ok_or(Errno::EBADF)?;
+            // Its last holder may be gone since: then the entry has changed.
+            if let Some(file) = OpenFile::acquire(description) {
+                return Ok(file);
+            }
+        }
+    }
+
+    /// The descriptor's flags.
+    ///
+    /// # Errors
+    /// `EBADF`: it is not open.
+    pub(crate) fn fd_flags(&self, fd: Fd) -> Result<FdFlags> {
+        let (group, bit) = self.locate(fd).ok_or(Errno::EBADF)?;
+        let entry = group.entries[bit as usize].load(Ordering::Relaxed, &table::pin()).tag_if_open()?;
+        Ok(FdFlags::from_bits_truncate(entry))
+    }
+
+    /// Sets the descriptor's flags.
+    ///
+    /// # Errors
+    /// `EBADF`: it is not open.
+    pub(crate) fn set_fd_flags(&self, fd: Fd, flags: FdFlags) -> Result<()> {
+        let (group, bit) = self.locate(fd).ok_or(Errno::EBADF)?;
+        let entry = &group.entries[bit as usize];
+        let guard = table::pin();
+        let mut old = entry.load(Ordering::Relaxed, &guard);
+        loop {
+            old.tag_if_open()?;
+            let new = old.with_tag(flags.bits() as usize);
+            // AcqRel: the description passes from the one who installed it on to readers, through this write.
+            match entry.compare_exchange(old, new, Ordering::AcqRel, Ordering::Relaxed, &guard) {
+                Ok(_) => return Ok(()),
+                Err(changed) => old = changed.current,
+            }
+        }
+    }
+
+    /// Takes the lowest free number that is at least `min` and below `limit`.
+    ///
+    /// # Errors
+    /// `EMFILE`: there is none.
+    pub(crate) fn take_lowest(&self, min: u32, limit: u32) -> Result<Number<'_>> {
+        let limit = limit.min(OPEN_MAX);
+        // Acquire: pairs with the Release in `give_back`, through `lowest` or through `used` below.
+        let mut number = (min / GROUP).max(self.lowest.load(Ordering::Acquire));
+        while number < limit.div_ceil(GROUP) {
+            let group = self.groups.ensure(number as usize).ok_or(Errno::EMFILE)?;
+            let first = number * GROUP;
+            let allowed = FULL & FULL << min.saturating_sub(first).min(GROUP) & below(limit - first);
+            let mut used = group.used.load(Ordering::Relaxed);
+            while let bit = (!used & allowed).trailing_zeros()
+                && bit < GROUP
+            {
+                // Acquire: pairs with the Release in `give_back`, so that the entry is seen empty.
+                match group.used.compare_exchange_weak(used, used | 1 << bit, Ordering::Acquire, Ordering::Relaxed) {
+                    Ok(_) => return Ok(Number { table: self, group, bit, fd: (first + bit) as Fd }),
+                    Err(now) => used = now,
+                }
+            }
+            if used == FULL {
+                self.pass_by(number, group);
+            }
+            number += 1;
+        }
+        Err(Errno::EMFILE)
+    }
+
+    /// Moves `lowest` past a full group, unless a number in it came free meanwhile.
+    fn pass_by(&self, number: u32, group: &Group) {
+        // AcqRel: whoever gives a number back clears its bit, then lowers `lowest`. If that came before this, the
+        // Acquire makes the cleared bit visible to the second look; if after, it undoes this.
+        if self.lowest.compare_exchange(number, number + 1, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+            && group.used.load(Ordering::Relaxed) != FULL
+        {
+            self.lowest.fetch_min(number, Ordering::Relaxed);
+        }
+    }
+
+    fn give_back(&self, fd: Fd, group: &Group, bit: u32) {
+        // Release, both: pair with the Acquire in `take_lowest` and `take_exactly`, and with `pass_by`.
+        group.used.fetch_and(!(1 << bit), Ordering::Release);
+        let number = fd as u32 / GROUP;
+        self.lowest.fetch_min(number, Ordering::AcqRel);
+    }
+
+    /// Makes `fd` stand for `file`, and gives what it stood for before, to be dropped by the caller.
+    ///
+    /// # Errors
+    /// `EBADF`: `fd` is negative or not below `limit`. `EBUSY`: the number is being opened or closed at this moment.
+    pub(crate) fn replace(&self, fd: Fd, file: OpenFile, flags: FdFlags, limit: u32) -> Result<Option<Closed>> {
+        let number = u32::try_from(fd).ok().filter(|fd| *fd < limit.min(OPEN_MAX)).ok_or(Errno::EBADF)?;
+        let group = self.groups.ensure((number / GROUP) as usize).ok_or(Errno::EBADF)?;
+        let bit = number % GROUP;
+        // Acquire: pairs with the Release in `give_back`.
+        if group.used.fetch_or(1 << bit, Ordering::Acquire) & 1 << bit == 0 {
+            Number { table: self, group, bit, fd }.install(file, flags);
+            return Ok(None);
+        }
+        let guard = table::pin();
+        let entry = &group.entries[bit as usize];
+        let new = file.into_entry(&guard).with_tag(flags.bits() as usize);
+        let mut old = entry.load(Ordering::Relaxed, &guard);
+        while !old.is_null() {
+            // AcqRel: Release hands `file` to readers (Acquire in `get`), Acquire takes the old one over from `install`.
+            match entry.compare_exchange(old, new, Ordering::AcqRel, Ordering::Relaxed, &guard) {
+                // SAFETY: the exchange took it out of the table.
+                Ok(old) => return Ok(unsafe { OpenFile::from_entry(old) }.map(Closed)),
+                Err(changed) => old = changed.current,
+            }
+        }
+        // SAFETY: it never got into the table.
+        drop(unsafe { OpenFile::from_entry(new) });
+        Err(Errno::EBUSY)
+    }
+
+    /// Frees the number `fd` and gives what it stood for, to be dropped by the caller.
+    ///
+    /// # Errors
+    /// `EBADF`: it is not open.
+    pub(crate) fn close(&self, fd: Fd) -> Result<Closed> {
+        let (group, bit) = self.locate(fd).ok_or(Errno::EBADF)?;
+        let guard = table::pin();
+        // Acquire: takes the description over from `install` (Release).
+        let entry = group.entries[bit as usize].swap(Shared::null(), Ordering::Acquire, &guard);
+        // SAFETY: the swap took it out of the table.
+        let file = unsafe { OpenFile::from_entry(entry) }.ok_or(Errno::EBADF)?;
+        self.give_back(fd, group, bit);
+        Ok(Closed(file))
+    }
+}
+
+impl Drop for FdTable {
+    fn drop(&mut self) {
+        // Nothing is left when a process ended; this serves a table that never became a process's.
+        self.close_all();
+    }
+}
+
+/// The lowest `count` bits.
+const fn below(count: u32) -> u32 {
+    if count >= GROUP { FULL } else { (1 << count) - 1 }
+}
+
+trait Entry {
+    fn tag_if_open(&self) -> Result<u32>;
+}
+
+impl Entry for Shared<'_, Description> {
+    fn tag_if_open(&self) -> Result<u32> {
+        if self.is_null() { Err(Errno::EBADF) } else { Ok(self.tag() as u32) }
+    }
+}
+
+/// A number that is taken and stands for nothing yet. Dropped, it is free again.
+#[must_use]
+#[derive(Debug)]
+pub(crate) struct Number<'t> {
+    table: &'t FdTable,
+    group: &'t Group,
+    bit: u32,
+    fd: Fd,
+}
+
+impl Number<'_> {
+    /// Makes the number stand for `file`.
+    pub(crate) fn install(self, file: OpenFile, flags: FdFlags) -> Fd {
+        let guard = table::pin();
+        let entry = file.into_entry(&guard).with_tag(flags.bits() as usize);
+        // Release: pairs with the Acquire in `get`, `copy`, `close` and `replace`.
+        self.group.entries[self.bit as usize].store(entry, Ordering::Release);
+        let fd = self.fd;
+        std::mem::forget(self);
+        fd
+    }
+}
+
+impl Drop for Number<'_> {
+    fn drop(&mut self) {
+        self.table.give_back(self.fd, self.group, self.bit);
+    }
+}
+
+/// A description that has left the table. Drop it where the embedder's code may run: if this was its last holder, the
+/// file closes then.
+#[must_use = "the file closes when this is dropped"]
+#[derive(Debug)]
+pub(crate) struct Closed(#[expect(dead_code, reason = "held to be dropped")] OpenFile);
