@@ -76,7 +76,7 @@ pub struct LwpId {
 }
 
 /// An [`LwpId`] within its kernel: the slot's generation above its index, never 0. What C sees as `struct lwp *`.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct LwpHandle(u64);
 
 impl LwpHandle {
@@ -95,6 +95,11 @@ impl LwpHandle {
 
     pub(crate) const fn generation(self) -> u64 {
         self.0 >> Self::INDEX_BITS
+    }
+
+    /// The number.
+    pub(crate) const fn raw(self) -> u64 {
+        self.0
     }
 }
 

@@ -1,0 +1,9 @@
+//! Lwps: slots with one atomic word each, and the table of them. A lwp *is* its slot: nothing behind it is allocated.
+
+mod error;
+mod slot;
+mod table;
+
+pub use error::SwitchError;
+pub(crate) use slot::Slot;
+pub(crate) use table::LwpTable;
