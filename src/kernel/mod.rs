@@ -1,0 +1,233 @@
+//! A kernel: its tables, limits and hooks, and the handle that embedders hold.
+
+mod builder;
+mod fatal;
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::sync::{Arc, OnceLock};
+
+pub use builder::Builder;
+pub(crate) use fatal::FatalHook;
+pub use fatal::{Fatal, FatalKind};
+
+use crate::errno::{Errno, Result};
+use crate::id::Pid;
+use crate::lwp::{LwpTable, Slot};
+use crate::proc::{Proc, ProcTable};
+use crate::sync::{AtomicBool, AtomicUsize, Ordering, Queue, Snapshot, fence};
+use crate::table;
+use crate::user::Users;
+use crate::vfs::Namespace;
+
+/// A kernel: processes, lwps and a namespace of their own, inside this host process.
+///
+/// The value is a handle; clones are handles on the same kernel. Processes and lwps live until released, or until the
+/// last handle is dropped: then the kernel *halts*, which releases every lwp that no host thread has current, with its
+/// process, descriptors and hooks. A lwp that is current goes when its host thread lets go of it. A [`Lwp`](crate::Lwp)
+/// counts as a handle.
+///
+/// ```
+/// use lwproc::{FdInherit, Kernel, sys};
+///
+/// let kernel = Kernel::new()?;
+/// assert_eq!(kernel.curlwp(), None);
+/// kernel.rfork(FdInherit::Clean)?;
+/// let lwp = kernel.curlwp();
+/// assert_eq!(sys::getpid().raw(), 2);
+///
+/// kernel.switch(None);
+/// kernel.switch(lwp);
+/// kernel.releaselwp();
+/// # Ok::<(), lwproc::Errno>(())
+/// ```
+///
+/// Source: rump_lwproc(3).
+pub struct Kernel {
+    inner: Arc<Inner>,
+}
+
+/// What all handles share, and host threads that are or were in the kernel.
+pub(crate) struct Inner {
+    /// *Immutable.*
+    pub(crate) id: NonZeroU32,
+    /// *Atomic*: handles. At 0 the kernel halts.
+    handles: AtomicUsize,
+    /// *Atomic*: set once, when the last handle goes.
+    halted: AtomicBool,
+    pub(crate) lwps: LwpTable,
+    pub(crate) procs: ProcTable,
+    pub(crate) users: Users,
+    pub(crate) namespace: Arc<Namespace>,
+    pub(crate) hostname: Snapshot<Box<str>>,
+    /// Implicit lwps that ended host threads left.
+    implicits: Queue<Box<Slot>>,
+    /// *Immutable*: pid 1, which lives as long as the table.
+    init: *const Proc,
+    fatal_hook: FatalHook,
+}
+
+// SAFETY: `init` points into `procs`, which is shared by its own rules; all else is `Send + Sync`.
+unsafe impl Send for Inner {}
+// SAFETY: as above.
+unsafe impl Sync for Inner {}
+
+/// How much of a kernel is in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Usage {
+    /// Processes, pids 0 and 1 not counted.
+    pub procs: u32,
+    /// Lwps, implicit ones not counted.
+    pub lwps: u32,
+}
+
+impl Kernel {
+    /// Boots a kernel with the builder's defaults.
+    ///
+    /// # Errors
+    /// As [`Builder::boot`].
+    pub fn new() -> Result<Self> {
+        Self::builder().boot()
+    }
+
+    /// A kernel to be configured before it boots.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    /// The default kernel, booted at first use: the one of the C interface, and of host threads that make a system call
+    /// before they entered any other. It never halts.
+    ///
+    /// # Panics
+    /// When it cannot boot, which takes 2³² kernels before it.
+    pub fn global() -> &'static Self {
+        static GLOBAL: OnceLock<Kernel> = OnceLock::new();
+        GLOBAL.get_or_init(|| Self::new().expect("the default kernel boots"))
+    }
+
+    /// The kernel's number in this host process, which is in every [`LwpId`](crate::LwpId) of it. Never used again.
+    pub fn id(&self) -> NonZeroU32 {
+        self.inner.id
+    }
+
+    /// How much is in use.
+    pub fn usage(&self) -> Usage {
+        Usage { procs: self.inner.procs.live() - 2, lwps: self.inner.lwps.live() }
+    }
+
+    /// The host name, which [`sys::sethostname`](crate::sys::sethostname) sets.
+    pub fn hostname(&self) -> String {
+        self.inner.hostname.load().to_string()
+    }
+
+    /// Ends a process from outside: its blocked calls return `EINTR`, calls that would block do so too from now on, and
+    /// no lwp can be added (`EBUSY`). Its lwps are released by whoever holds them, and the process goes with the last.
+    ///
+    /// # Errors
+    /// `ESRCH`: no such process. `EPERM`: pid 0 or 1.
+    ///
+    /// ```
+    /// use lwproc::{Errno, Kernel, ProcOptions};
+    ///
+    /// let kernel = Kernel::new()?;
+    /// let lwp = kernel.spawn(ProcOptions::new())?;
+    /// kernel.kill(lwp.pid())?;
+    /// assert_eq!(lwp.newlwp().unwrap_err(), Errno::EBUSY);
+    /// # Ok::<(), Errno>(())
+    /// ```
+    pub fn kill(&self, pid: Pid) -> Result<()> {
+        if [Pid::KERNEL, Pid::INIT].contains(&pid) {
+            return Err(Errno::EPERM);
+        }
+        let interrupts = {
+            let guard = table::pin();
+            let proc = self.inner.procs.get(pid, &guard).ok_or(Errno::ESRCH)?;
+            proc.lwps.kill()?;
+            // SeqCst: pairs with the fence of a waiter that enters the queue, then looks at the count. Either it sees
+            // the mark, or the queue is seen here with the waiter in it.
+            fence(Ordering::SeqCst);
+            proc.interrupts_if_any().cloned()
+        };
+        // Off the guard: wakers are anybody's code.
+        if let Some(interrupts) = interrupts {
+            interrupts.wake_all();
+        }
+        Ok(())
+    }
+
+    #[inline]
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.inner
+    }
+}
+
+impl Inner {
+    /// Pid 1.
+    pub(crate) fn init(&self) -> &Proc {
+        // SAFETY: published at boot, and removed only when the table is dropped.
+        unsafe { &*self.init }
+    }
+
+    /// The parent of `proc`: the one it was born to, or pid 1 once that is gone.
+    pub(crate) fn parent(&self, proc: &Proc) -> Pid {
+        if self.procs.contains(proc.born_to) { proc.born_to } else { Pid::INIT }
+    }
+
+    /// An implicit lwp for a host thread: one that another left, or a new one.
+    pub(crate) fn take_implicit(&self) -> Box<Slot> {
+        self.implicits.pop().unwrap_or_else(|| Box::new(Slot::implicit(self.init, Pid::INIT)))
+    }
+
+    /// Takes an implicit lwp back, with nothing in it that its next thread could notice.
+    pub(crate) fn put_implicit(&self, slot: Box<Slot>) {
+        // SAFETY: the caller owns the slot.
+        unsafe { slot.forget_identity() };
+        self.implicits.push(slot);
+    }
+
+    /// One handle less; `true` for the last: the kernel is marked as halted then, and the caller halts it.
+    #[must_use]
+    pub(crate) fn drop_handle(&self) -> bool {
+        // AcqRel: all that was done through other handles comes before the halt.
+        let last = self.handles.fetch_sub(1, Ordering::AcqRel) == 1;
+        if last {
+            self.halted.store(true, Ordering::Relaxed);
+        }
+        last
+    }
+
+    /// Whether the last handle is gone.
+    pub(crate) fn halted(&self) -> bool {
+        // Relaxed: callers order it by a fence where it matters.
+        self.halted.load(Ordering::Relaxed)
+    }
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inner").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl Clone for Kernel {
+    fn clone(&self) -> Self {
+        // Relaxed: made from a handle that is there.
+        self.inner.handles.fetch_add(1, Ordering::Relaxed);
+        Self { inner: Arc::clone(&self.inner) }
+    }
+}
+
+impl PartialEq for Kernel {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+}
+
+impl Eq for Kernel {}
+
+impl fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kernel").field("id", &self.id()).field("usage", &self.usage()).finish()
+    }
+}

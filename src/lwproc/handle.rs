@@ -1,0 +1,129 @@
+//! `Lwp`: a lwp that is owned, and so cannot be misused.
+
+use std::sync::Arc;
+
+use crate::curlwp::{cpu, fatal};
+use crate::errno::Result;
+use crate::exit;
+use crate::id::{LwpId, Pid};
+use crate::implicit::Nested;
+use crate::kernel::{FatalKind, Kernel};
+use crate::lwp::{Slot, SwitchError};
+
+/// A lwp that its owner takes on by [`enter`](Lwp::enter) and releases by dropping it; its process ends with the last.
+///
+/// It can be sent to another host thread; what it makes current is bound to the thread that enters it.
+///
+/// ```
+/// use lwproc::{Kernel, ProcOptions, sys};
+///
+/// let kernel = Kernel::new()?;
+/// let mut alice = kernel.spawn(ProcOptions::new().name("alice").uid(1001).gid(1001))?;
+/// let mut helper = alice.newlwp()?;
+/// std::thread::spawn(move || helper.enter(|| assert_eq!(sys::getuid(), 1001))).join().unwrap();
+/// alice.enter(|| assert_eq!(sys::getuid(), 1001));
+/// drop(alice);
+/// assert_eq!(kernel.usage().procs, 0);
+/// # Ok::<(), lwproc::Errno>(())
+/// ```
+#[derive(Debug)]
+pub struct Lwp {
+    kernel: Kernel,
+    id: LwpId,
+    pid: Pid,
+}
+
+impl Lwp {
+    /// Takes over a lwp that this thread started and that is not current; it is Idle from now on.
+    pub(super) fn adopt(kernel: &Kernel, slot: &Slot) -> Self {
+        let lwp = Self { kernel: kernel.clone(), id: LwpId::new(kernel.id(), slot.handle()), pid: slot.pid() };
+        // SAFETY: started by this thread, and used no more.
+        unsafe { slot.yield_now() };
+        lwp
+    }
+
+    /// The lwp's id, for [`Kernel::switch`].
+    pub fn id(&self) -> LwpId {
+        self.id
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// Its kernel.
+    pub fn kernel(&self) -> &Kernel {
+        &self.kernel
+    }
+
+    /// Adds a lwp to the same process.
+    ///
+    /// # Errors
+    /// As [`Kernel::newlwp`].
+    pub fn newlwp(&self) -> Result<Self> {
+        Ok(Self::adopt(&self.kernel, self.kernel.start_lwp(self.pid)?))
+    }
+
+    /// Runs `f` with this lwp current, and restores the context that the host thread was in, whatever happens: `f`
+    /// panics, or switches, or releases the lwp. Calls nest; a lwp that was current stays this thread's meanwhile.
+    ///
+    /// # Fatal
+    /// Where [`try_enter`](Self::try_enter) is an error, which takes a [`Kernel::switch`] to this lwp's id elsewhere, or
+    /// its release.
+    #[inline]
+    pub fn enter<R>(&mut self, f: impl FnOnce() -> R) -> R {
+        match self.nest() {
+            Ok(_nested) => f(),
+            Err(error) => fatal(self.kernel.inner(), FatalKind::Switch { to: self.id, error }),
+        }
+    }
+
+    /// As [`enter`](Self::enter), with an error where that is fatal; then `f` has not run.
+    ///
+    /// # Errors
+    /// [`SwitchError::Running`] or [`SwitchError::Stale`].
+    #[inline]
+    pub fn try_enter<R>(&mut self, f: impl FnOnce() -> R) -> std::result::Result<R, SwitchError> {
+        let _nested = self.nest()?;
+        Ok(f())
+    }
+
+    #[inline]
+    fn nest(&self) -> std::result::Result<Nested<'_>, SwitchError> {
+        let inner = self.kernel.inner();
+        let slot = inner.lwps.slot(self.id.handle()).ok_or(SwitchError::Stale)?;
+        slot.claim(self.id.handle(), cpu(|cpu| cpu.host()))?;
+        let nested = Nested::enter(inner);
+        // SAFETY: claimed just now.
+        unsafe { nested.run(slot) };
+        Ok(nested)
+    }
+}
+
+impl Drop for Lwp {
+    /// Releases the lwp, as [`Kernel::releaselwp`] does: in it, and then back in the context of before.
+    ///
+    /// Fatal: another host thread has switched to it, or this one has and entered another since.
+    fn drop(&mut self) {
+        let inner = self.kernel.inner();
+        let context = cpu(|cpu| cpu.context());
+        if std::ptr::eq(context.kernel, Arc::as_ptr(inner))
+            && let Some(slot) = context.dedicated()
+            && slot.handle() == self.id.handle()
+        {
+            // SAFETY: this thread's current lwp.
+            unsafe { exit::release(inner, slot) };
+            return;
+        }
+        match self.nest() {
+            Ok(_nested) => cpu(|cpu| {
+                // SAFETY: `nest` made the lwp current; slots live as long as their kernel.
+                unsafe { exit::release(inner, &*cpu.current.get()) };
+            }),
+            // Released by its id.
+            Err(SwitchError::Stale) => {}
+            Err(error) => fatal(inner, FatalKind::Switch { to: self.id, error }),
+        }
+    }
+}

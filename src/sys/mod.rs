@@ -1,0 +1,34 @@
+//! System calls, as POSIX has them, by family.
+//!
+//! Each acts for the calling host thread's current lwp: the one it is bound to, or its implicit context. A thread that was
+//! in no kernel yet is in the [default kernel](crate::Kernel::global)'s. Errors are errnos; each call's page says which
+//! and when.
+//!
+//! A call that blocks holds up its host thread, and ends with `EINTR` when its process is
+//! [killed](crate::Kernel::kill).
+
+mod descriptors;
+mod host;
+mod identity;
+mod names;
+mod rlimits;
+
+pub use descriptors::{Fcntl, close, dup, dup2, dup3, export, fcntl, import, install, open, openat, pipe, pipe2};
+pub use host::{gethostname, sethostname};
+pub use identity::{
+    getegid, geteuid, getgid, getgroups, getlwpid, getpid, getppid, getuid, procname, setegid, seteuid, setgid,
+    setgroups, setprocname, setregid, setreuid, setuid,
+};
+pub use names::AT_FDCWD;
+pub use rlimits::{getrlimit, setrlimit};
+
+use crate::errno::Result;
+use crate::fd::OpenFile;
+use crate::id::Fd;
+use crate::implicit::current;
+
+/// What `fd` of the current process stands for.
+#[inline]
+fn file(fd: Fd) -> Result<OpenFile> {
+    current(|current| current.proc().fds.get(fd))
+}
