@@ -33,7 +33,8 @@ struct Both {
 
 impl Both {
     fn new(flags: OpenFlags) -> Self {
-        let path = std::env::temp_dir().join(format!("lwproc-data-{}-{:?}", std::process::id(), thread::current().id()));
+        let path =
+            std::env::temp_dir().join(format!("lwproc-data-{}-{:?}", std::process::id(), thread::current().id()));
         let mode = rustix::fs::Mode::from_raw_mode(0o600);
         let host_flags = rustix::fs::OFlags::from_bits_retain((flags | OpenFlags::CREAT | OpenFlags::TRUNC).bits());
         let host = rustix::fs::open(&path, host_flags, mode).unwrap();

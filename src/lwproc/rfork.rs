@@ -48,6 +48,15 @@ impl FdInherit {
             _ => Err(Errno::EINVAL),
         }
     }
+
+    /// The table of a child of `parent`.
+    pub(super) fn of(self, parent: &Proc) -> Arc<FdTable> {
+        match self {
+            Self::Share => parent.fds.share(),
+            Self::Copy => Arc::new(parent.fds.copy()),
+            Self::Clean => Arc::new(FdTable::new()),
+        }
+    }
 }
 
 impl Kernel {
@@ -64,8 +73,16 @@ impl Kernel {
         let implicit = implicit::ready(self)?;
         let (identity, limit) =
             self.with_proc(|parent| (parent.identity.load_full(), parent.limits.soft(Resource::NProc)));
-        let slot =
-            self.start(identity, limit, self.inherit_locals(), |parent, identity| inherit(parent, identity, fds))?;
+        let slot = self.start(identity, limit, self.inherit_locals(), |parent, identity| Birth {
+            born_to: parent.pid,
+            fds: fds.of(parent),
+            identity,
+            cwd: parent.cwd.load_full(),
+            name: parent.name.load_full(),
+            umask: parent.umask(),
+            limits: parent.limits.copy(),
+            locals: None,
+        })?;
         // SAFETY: from `ready`; started by this thread just now.
         unsafe { implicit::bind(self, implicit, slot) };
         Ok(())
@@ -95,23 +112,5 @@ impl Kernel {
         let pid = reserved.pid;
         let proc = self.with_proc(|parent| reserved.publish(Birth { locals, ..birth(parent, identity) }));
         Ok(lwp.start(proc, pid, cpu(|cpu| cpu.host())))
-    }
-}
-
-/// What a child of `parent` is made of, but for its locals.
-pub(super) fn inherit(parent: &Proc, identity: Arc<Identity>, fds: FdInherit) -> Birth {
-    Birth {
-        born_to: parent.pid,
-        fds: match fds {
-            FdInherit::Share => parent.fds.share(),
-            FdInherit::Copy => Arc::new(parent.fds.copy()),
-            FdInherit::Clean => Arc::new(FdTable::new()),
-        },
-        identity,
-        cwd: parent.cwd.load_full(),
-        name: parent.name.load_full(),
-        umask: parent.umask(),
-        limits: parent.limits.copy(),
-        locals: None,
     }
 }

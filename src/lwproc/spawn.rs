@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::rfork::inherit;
 use super::{Lwp, ProcOptions};
 use crate::cred::{Cred, NGROUPS_MAX};
 use crate::errno::{Errno, Result};
@@ -45,15 +44,16 @@ impl Kernel {
         let identity = self.inner().users.identify(cred);
         let inherited = self.inherit_locals();
         let locals = if options.locals.is_empty() { inherited } else { Some(options.locals.over(inherited)) };
-        let slot = self.start(identity, limits.soft(Resource::NProc), locals, |parent, identity| {
-            let birth = inherit(parent, identity, options.fds);
-            Birth {
-                cwd,
-                limits,
-                umask: options.umask.map_or(birth.umask, |umask| umask & 0o777),
-                name: options.name.map_or(birth.name, |name| Arc::new(name.into())),
-                ..birth
-            }
+        let name = options.name.map(|name| Arc::new(name.into()));
+        let slot = self.start(identity, limits.soft(Resource::NProc), locals, |parent, identity| Birth {
+            born_to: parent.pid,
+            fds: options.fds.of(parent),
+            identity,
+            cwd,
+            name: name.unwrap_or_else(|| parent.name.load_full()),
+            umask: options.umask.map_or(parent.umask(), |umask| umask & 0o777),
+            limits,
+            locals: None,
         })?;
         Ok(Lwp::adopt(self, slot))
     }
