@@ -1,4 +1,86 @@
-//! lwproc.
+//! Virtual processes inside one host process: `rump_lwproc(3)` as a Rust runtime.
+//!
+//! A **process** is a container of resources: credentials, root and working directory, umask, descriptor table, limits,
+//! and values of the embedder's own. A **lwp** is an execution context; it belongs to one process for life, and the process
+//! ends with its last lwp. A **host thread** runs one lwp at a time, or is in an *implicit context* of pid 1. Taking on a
+//! lwp is a compare-exchange and a pointer in thread-local storage: no lock, and nothing that the host would notice.
+//!
+//! # Two faces
+//!
+//! [`Lwp`] is a lwp that is owned. It is entered for the length of a closure and released when dropped, so it cannot be
+//! left behind, run twice or used after its end:
+//!
+//! ```
+//! use lwproc::{Kernel, OpenFlags, ProcOptions, sys};
+//!
+//! let kernel = Kernel::new()?;
+//! let mut alice = kernel.spawn(ProcOptions::new().name("alice").uid(1001).gid(1001).cwd("/tmp"))?;
+//! alice.enter(|| {
+//!     let fd = sys::open("note", OpenFlags::RDWR | OpenFlags::CREAT, 0o600)?;
+//!     sys::write(fd, b"hello")?;
+//!     assert_eq!(sys::fstat(fd)?.uid, 1001);
+//!     sys::close(fd)
+//! })?;
+//! # Ok::<(), lwproc::Errno>(())
+//! ```
+//!
+//! The calls of the manual page are methods of [`Kernel`], for those who move between lwps by hand: [`rfork`](Kernel::rfork),
+//! [`newlwp`](Kernel::newlwp), [`switch`](Kernel::switch), [`releaselwp`](Kernel::releaselwp), [`curlwp`](Kernel::curlwp).
+//! A lwp made by them lives until it is released. Misuse of these (running a lwp twice, releasing what is not there) is
+//! [fatal](Fatal), as in the original.
+//!
+//! # Who is current
+//!
+//! The [system calls](sys) and [locals](local) act for the calling host thread's *context*:
+//!
+//! | the thread | its context |
+//! |---|---|
+//! | entered a lwp, or switched to one | that lwp |
+//! | let go of its lwp: `switch(None)`, `releaselwp` | the implicit context of that kernel |
+//! | is in [`Kernel::enter`] | the implicit context of that kernel |
+//! | has done none of this yet | the implicit context of [`Kernel::global`] |
+//!
+//! Contexts belong to host threads: a new thread begins without one, whoever made it. A thread that ends while it is bound
+//! gives its lwp back, to be switched to by another. A handle ([`LwpId`]) is never an address: stale, invented and foreign
+//! ones are recognized.
+//!
+//! # What may block
+//!
+//! `switch`, `enter`, `rfork`, `newlwp`, `releaselwp`, and the lookup of lwps, processes and descriptors take no lock and
+//! wait for nobody. System calls block as POSIX says they do, each in one place, and end with `EINTR` when their process is
+//! [killed](Kernel::kill). Files take what locks they need; those of embedders ([`File`]) do as they like.
+//!
+//! # The end of things
+//!
+//! A process ends in the call that releases its last lwp: descriptors are closed while the lwp is still current, exit hooks
+//! run, locals are dropped. A file closes in the call that closes its last descriptor. Neither waits for a collector, and
+//! no code of the embedder's runs in one; only memory does. A kernel halts when its last handle is dropped; see [`Kernel`].
+//!
+//! A panic in a closure that runs in a lwp leaves the lwp and goes on. A panic in a file's drop, an exit hook or a local's
+//! drop goes on when the process has ended in spite of it.
+//!
+//! # Layers
+//!
+//! Each module uses those below it alone:
+//!
+//! ```text
+//! ps
+//! sys   local   wait, park
+//! lwproc (rfork newlwp switch releaselwp Lwp)  ->  implicit  ->  exit  ->  curlwp
+//! kernel
+//! lwp  ->  proc
+//! cred  user  fd  limits  locals  vfs  watch
+//! table (segments indices reclaim)
+//! sync   errno   id
+//! ```
+//!
+//! Every concurrent protocol is a word or two with named transitions, described at the top of its file
+//! (`lwp/slot.rs`, `proc/lwpcount.rs`, `fd/fdtable.rs`, `table/`, `watch.rs`, `park.rs`, `implicit.rs`), and has a loom
+//! model in `loom-tests/` with a broken twin that the model must catch.
+//!
+//! # Source
+//!
+//! rump_lwproc(3), rfork(2), NetBSD; POSIX.1-2024 for the system calls.
 
 mod cred;
 mod curlwp;
