@@ -7,12 +7,18 @@
 //! A call that blocks holds up its host thread, and ends with `EINTR` when its process is
 //! [killed](crate::Kernel::kill).
 
+mod data;
 mod descriptors;
 mod host;
 mod identity;
 mod names;
+mod poll;
+mod ready;
 mod rlimits;
+mod socket;
+mod time;
 
+pub use data::{IOV_MAX, TRANSFER_MAX, fsync, ftruncate, lseek, pread, pwrite, read, readv, write, writev};
 pub use descriptors::{Fcntl, close, dup, dup2, dup3, export, fcntl, import, install, open, openat, pipe, pipe2};
 pub use host::{gethostname, sethostname};
 pub use identity::{
@@ -20,7 +26,13 @@ pub use identity::{
     setgroups, setprocname, setregid, setreuid, setuid,
 };
 pub use names::AT_FDCWD;
+pub use poll::{PollFd, poll};
 pub use rlimits::{getrlimit, setrlimit};
+pub use socket::{
+    accept, accept4, bind, connect, getpeername, getsockname, getsockopt, listen, setsockopt, shutdown, socket,
+    socketpair,
+};
+pub use time::{Clock, clock_getres, clock_gettime, nanosleep};
 
 use crate::errno::Result;
 use crate::fd::OpenFile;
