@@ -399,6 +399,7 @@ mod tests {
         let (one, other) = Socket::pair(Domain::Unix, SocketKind::Stream).unwrap();
         assert_eq!(one.local_address(), Ok(SocketAddress::Unnamed));
         assert_eq!(one.peer_address(), Ok(SocketAddress::Unnamed));
+        assert_eq!(other.read_at(&mut [], 0), Ok(0));
         one.write_at(b"x", 0).unwrap();
         drop(one);
         assert_eq!(other.poll(Events::IN | Events::OUT, None), Events::IN | Events::OUT | Events::HUP);

@@ -39,7 +39,7 @@ pub fn read(fd: Fd, buf: &mut [u8]) -> Result<usize> {
             return open.file().read_at(&mut buf[..len], 0);
         }
         let mut offset = open.offset();
-        let read = open.file().read_at(&mut buf[..len], *offset)?;
+        let read = open.file().read_at(&mut buf[..room(*offset, len)], *offset)?;
         *offset += read as u64;
         Ok(read)
     })
@@ -54,7 +54,7 @@ pub fn read(fd: Fd, buf: &mut [u8]) -> Result<usize> {
 pub fn pread(fd: Fd, buf: &mut [u8], at: u64) -> Result<usize> {
     let open = readable(fd)?;
     check_position(&open, at)?;
-    let len = buf.len().min(TRANSFER_MAX);
+    let len = room(at, buf.len().min(TRANSFER_MAX));
     until_ready(&open, Events::IN, || open.file().read_at(&mut buf[..len], at))
 }
 
@@ -87,7 +87,7 @@ fn read_each(open: &OpenFile, bufs: &mut [IoSliceMut<'_>], len: usize) -> Result
     let mut offset = open.offset();
     let mut all = 0;
     for buf in bufs {
-        let want = buf.len().min(len - all);
+        let want = room(*offset, buf.len().min(len - all));
         match open.file().read_at(&mut buf[..want], *offset) {
             Ok(read) => {
                 *offset += read as u64;
@@ -267,11 +267,16 @@ fn check_position(open: &OpenFile, at: u64) -> Result<()> {
     }
 }
 
-/// What of `buf` fits between `at` and the highest position.
+/// How many of `len` bytes there can be from `at` on.
+fn room(at: u64, len: usize) -> usize {
+    usize::try_from(OFFSET_MAX - at).map_or(len, |room| room.min(len))
+}
+
+/// What of `buf` there can be from `at` on.
 fn up_to_the_end(buf: &[u8], at: u64) -> Result<&[u8]> {
-    match usize::try_from(OFFSET_MAX - at).unwrap_or(usize::MAX) {
+    match room(at, buf.len()) {
         0 if !buf.is_empty() => Err(Errno::EFBIG),
-        room => Ok(&buf[..buf.len().min(room)]),
+        room => Ok(&buf[..room]),
     }
 }
 

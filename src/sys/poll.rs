@@ -48,10 +48,10 @@ impl PollFd {
 ///     let (reader, writer) = sys::pipe()?;
 ///     let mut fds = [PollFd::new(reader, Events::IN), PollFd::new(writer, Events::OUT)];
 ///     assert_eq!(sys::poll(&mut fds, Some(Duration::ZERO))?, 1);
-///     assert_eq!((fds[0].revents, fds[1].revents), (Events::empty(), Events::OUT));
-///     Ok(())
-/// })
-/// # .and(Ok::<(), lwproc::Errno>(()))
+///     assert_eq!(fds.map(|entry| entry.revents), [Events::empty(), Events::OUT]);
+///     sys::close(writer)
+/// })?;
+/// # Ok::<(), lwproc::Errno>(())
 /// ```
 ///
 /// Source: POSIX.1-2024, section poll.
