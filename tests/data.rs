@@ -315,6 +315,67 @@ fn a_reader_waits_for_a_writer_and_a_long_write_for_its_readers() {
 }
 
 #[test]
+fn many_readers_and_writers_of_one_pipe_miss_no_byte_and_no_wake() {
+    const WRITES: u64 = 3000;
+    let kernel = boot();
+    let (reader, writer) = kernel.enter(|| sys::pipe().unwrap());
+    // Long writes and short reads keep the pipe full, the other way round it is empty most of the time.
+    for (written, read) in [(PIPE_BUF, 64), (64, PIPE_BUF)] {
+        let received: u64 = thread::scope(|scope| {
+            let writers: Vec<_> = (0..2_u8)
+                .map(|byte| {
+                    let kernel = &kernel;
+                    let bytes = vec![byte + 1; written];
+                    scope.spawn(move || {
+                        kernel.enter(|| (0..WRITES).for_each(|_| assert_eq!(sys::write(writer, &bytes), Ok(written))));
+                    })
+                })
+                .collect();
+            let readers: Vec<_> = (0..2)
+                .map(|_| {
+                    let kernel = &kernel;
+                    scope.spawn(move || {
+                        kernel.enter(|| {
+                            let (mut buf, mut sum) = (vec![0; read], 0);
+                            loop {
+                                let len = sys::read(reader, &mut buf).unwrap();
+                                sum += buf[..len].iter().map(|byte| u64::from(*byte)).sum::<u64>();
+                                // A zero ends one reader each.
+                                if buf[..len].contains(&0) {
+                                    return sum;
+                                }
+                            }
+                        })
+                    })
+                })
+                .collect();
+            writers.into_iter().for_each(|writer| writer.join().unwrap());
+            let mut readers = readers.into_iter();
+            kernel.enter(|| {
+                readers
+                    .by_ref()
+                    .map(|reader| {
+                        while !reader.is_finished() {
+                            sys::write(writer, &[0]).unwrap();
+                            thread::sleep(Duration::from_millis(1));
+                        }
+                        reader.join().unwrap()
+                    })
+                    .sum()
+            })
+        });
+        assert_eq!(received, 3 * WRITES * written as u64);
+        // What is left are zeros that ended nobody.
+        kernel.enter(|| {
+            let mut fds = [sys::PollFd::new(reader, lwproc::Events::IN)];
+            while sys::poll(&mut fds, Some(Duration::ZERO)) == Ok(1) {
+                assert_eq!(sys::read(reader, &mut [0; 1]), Ok(1));
+            }
+        });
+    }
+}
+
+#[test]
 fn a_vectored_read_of_a_pipe_takes_what_is_there() {
     boot().enter(|| {
         let (reader, writer) = sys::pipe().unwrap();
