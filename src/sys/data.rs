@@ -155,7 +155,7 @@ fn write_at_offset(open: &OpenFile, buf: &[u8]) -> Result<usize> {
 /// does not.
 ///
 /// # Errors
-/// As [`write`], and `ESPIPE`: a file without positions. `EINVAL`: a position beyond 2⁶³-1.
+/// As [`write()`], and `ESPIPE`: a file without positions. `EINVAL`: a position beyond 2⁶³-1.
 ///
 /// Source: POSIX.1-2024, section pwrite.
 pub fn pwrite(fd: Fd, buf: &[u8], at: u64) -> Result<usize> {
@@ -165,11 +165,11 @@ pub fn pwrite(fd: Fd, buf: &[u8], at: u64) -> Result<usize> {
     until_ready(&open, Events::OUT, || open.file().write_at(buf, at))
 }
 
-/// Writes as [`write`] does, one buffer after the other, in pieces of 1 MiB if need be. Up to that length nothing comes
+/// Writes as [`write()`] does, one buffer after the other, in pieces of 1 MiB if need be. Up to that length nothing comes
 /// between the buffers where `write` of as much would be in one piece, and of a datagram socket they are one datagram.
 ///
 /// # Errors
-/// As [`write`], and `EINVAL`: more than [`IOV_MAX`] buffers, or of more than 2⁶³-1 bytes. `ENOMEM`.
+/// As [`write()`], and `EINVAL`: more than [`IOV_MAX`] buffers, or of more than 2⁶³-1 bytes. `ENOMEM`.
 ///
 /// Source: POSIX.1-2024, section writev.
 pub fn writev(fd: Fd, bufs: &[IoSlice<'_>]) -> Result<usize> {
