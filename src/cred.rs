@@ -55,48 +55,34 @@ impl Cred {
 impl Cred {
     /// `setuid`: all three users for root, else the effective one, to the real or the saved one.
     pub fn setuid(&self, uid: Uid) -> Result<Self> {
-        if self.is_root() { Ok(Self { ruid: uid, euid: uid, suid: uid, ..self.clone() }) } else { self.seteuid(uid) }
+        Ok(self.with_users(self.users().set(uid, self.is_root())?))
     }
 
     /// `seteuid`: the effective user, to the real or the saved one, or to any for root.
     pub fn seteuid(&self, uid: Uid) -> Result<Self> {
-        permitted(self.is_root() || [self.ruid, self.suid].contains(&uid))?;
-        Ok(Self { euid: uid, ..self.clone() })
+        Ok(self.with_users(self.users().set_effective(uid, self.is_root())?))
     }
 
     /// `setreuid`: real and effective user; `None` leaves one. Unless root, the real user may become the real or
     /// effective one, and the effective user the real, effective or saved one. The saved user follows the new effective
     /// one where the real user is given, or the effective one becomes other than the old real one.
     pub fn setreuid(&self, ruid: Option<Uid>, euid: Option<Uid>) -> Result<Self> {
-        let root = self.is_root();
-        permitted(root || ruid.is_none_or(|uid| [self.ruid, self.euid].contains(&uid)))?;
-        permitted(root || euid.is_none_or(|uid| [self.ruid, self.euid, self.suid].contains(&uid)))?;
-        let (new_real, new_effective) = (ruid.unwrap_or(self.ruid), euid.unwrap_or(self.euid));
-        let follows = ruid.is_some() || euid.is_some_and(|uid| uid != self.ruid);
-        let suid = if follows { new_effective } else { self.suid };
-        Ok(Self { ruid: new_real, euid: new_effective, suid, ..self.clone() })
+        Ok(self.with_users(self.users().set_both(ruid, euid, self.is_root())?))
     }
 
     /// `setgid`: all three groups for root, else the effective one, to the real or the saved one.
     pub fn setgid(&self, gid: Gid) -> Result<Self> {
-        if self.is_root() { Ok(Self { rgid: gid, egid: gid, sgid: gid, ..self.clone() }) } else { self.setegid(gid) }
+        Ok(self.with_groups(self.own_groups().set(gid, self.is_root())?))
     }
 
     /// `setegid`: the effective group, to the real or the saved one, or to any for root.
     pub fn setegid(&self, gid: Gid) -> Result<Self> {
-        permitted(self.is_root() || [self.rgid, self.sgid].contains(&gid))?;
-        Ok(Self { egid: gid, ..self.clone() })
+        Ok(self.with_groups(self.own_groups().set_effective(gid, self.is_root())?))
     }
 
     /// `setregid`: as [`setreuid`](Self::setreuid), for groups.
     pub fn setregid(&self, rgid: Option<Gid>, egid: Option<Gid>) -> Result<Self> {
-        let root = self.is_root();
-        permitted(root || rgid.is_none_or(|gid| [self.rgid, self.egid].contains(&gid)))?;
-        permitted(root || egid.is_none_or(|gid| [self.rgid, self.egid, self.sgid].contains(&gid)))?;
-        let (new_real, new_effective) = (rgid.unwrap_or(self.rgid), egid.unwrap_or(self.egid));
-        let follows = rgid.is_some() || egid.is_some_and(|gid| gid != self.rgid);
-        let sgid = if follows { new_effective } else { self.sgid };
-        Ok(Self { rgid: new_real, egid: new_effective, sgid, ..self.clone() })
+        Ok(self.with_groups(self.own_groups().set_both(rgid, egid, self.is_root())?))
     }
 
     /// `setgroups`: the supplementary groups, for root alone. `EINVAL`: more than [`NGROUPS_MAX`].
@@ -106,6 +92,54 @@ impl Cred {
             return Err(Errno::EINVAL);
         }
         Ok(Self { groups: groups.into(), ..self.clone() })
+    }
+
+    fn users(&self) -> Ids {
+        Ids { real: self.ruid, effective: self.euid, saved: self.suid }
+    }
+
+    fn with_users(&self, ids: Ids) -> Self {
+        Self { ruid: ids.real, euid: ids.effective, suid: ids.saved, ..self.clone() }
+    }
+
+    fn own_groups(&self) -> Ids {
+        Ids { real: self.rgid, effective: self.egid, saved: self.sgid }
+    }
+
+    fn with_groups(&self, ids: Ids) -> Self {
+        Self { rgid: ids.real, egid: ids.effective, sgid: ids.saved, ..self.clone() }
+    }
+}
+
+/// Three users, or three groups: the same rules hold for both.
+#[derive(Clone, Copy)]
+struct Ids {
+    real: u32,
+    effective: u32,
+    saved: u32,
+}
+
+impl Ids {
+    fn set(self, id: u32, root: bool) -> Result<Self> {
+        if root { Ok(Self { real: id, effective: id, saved: id }) } else { self.set_effective(id, root) }
+    }
+
+    fn set_effective(self, id: u32, root: bool) -> Result<Self> {
+        permitted(root || [self.real, self.saved].contains(&id))?;
+        Ok(Self { effective: id, ..self })
+    }
+
+    fn set_both(self, real: Option<u32>, effective: Option<u32>, root: bool) -> Result<Self> {
+        let Self { real: old_real, effective: old_effective, saved } = self;
+        permitted(root || real.is_none_or(|id| [old_real, old_effective].contains(&id)))?;
+        permitted(root || effective.is_none_or(|id| [old_real, old_effective, saved].contains(&id)))?;
+        let new_effective = effective.unwrap_or(old_effective);
+        let follows = real.is_some() || effective.is_some_and(|id| id != old_real);
+        Ok(Self {
+            real: real.unwrap_or(old_real),
+            effective: new_effective,
+            saved: if follows { new_effective } else { saved },
+        })
     }
 }
 
