@@ -10,6 +10,7 @@ use std::ptr;
 use crate::id::LwpId;
 use crate::kernel::{Fatal, FatalKind, Inner};
 use crate::lwp::Slot;
+use crate::sync::host_local;
 
 /// The calling host thread's context.
 #[derive(Clone, Copy, Debug)]
@@ -85,14 +86,8 @@ impl Cpu {
     }
 }
 
-#[cfg(not(loom))]
-std::thread_local! {
+host_local! {
     static CPU: Cpu = const { Cpu::new() };
-}
-
-#[cfg(loom)]
-loom::thread_local! {
-    static CPU: Cpu = Cpu::new();
 }
 
 /// The calling host thread's cells.

@@ -14,7 +14,7 @@ use crate::exit;
 use crate::kernel::{Inner, Kernel};
 use crate::lwp::{Slot, SwitchError};
 use crate::proc::Proc;
-use crate::sync::{Ordering, fence};
+use crate::sync::{Ordering, fence, host_local};
 
 /// A kernel that this host thread was in: its memory, and the thread's implicit lwp there.
 struct Stay {
@@ -27,14 +27,8 @@ struct HostThread {
     stays: RefCell<Vec<Stay>>,
 }
 
-#[cfg(not(loom))]
-std::thread_local! {
+host_local! {
     static HOST: HostThread = const { HostThread { stays: RefCell::new(Vec::new()) } };
-}
-
-#[cfg(loom)]
-loom::thread_local! {
-    static HOST: HostThread = HostThread { stays: RefCell::new(Vec::new()) };
 }
 
 impl Drop for HostThread {

@@ -93,6 +93,9 @@ mod kernel;
 mod limits;
 pub mod local;
 mod locals;
+#[cfg(all(test, loom))]
+#[path = "../loom-tests/models/mod.rs"]
+mod loom_models;
 mod lwp;
 mod lwproc;
 mod park;

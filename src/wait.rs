@@ -12,6 +12,7 @@ use std::time::Instant;
 use crate::errno::{Errno, Result};
 use crate::implicit::current;
 use crate::park::Parker;
+use crate::sync::host_local;
 use crate::watch::Watch;
 
 /// Repeats `attempt` until it is ready.
@@ -42,7 +43,7 @@ pub(crate) fn until<T>(
     }
 }
 
-std::thread_local! {
+host_local! {
     static PARKER: RefCell<Option<Arc<Parker>>> = const { RefCell::new(None) };
 }
 

@@ -3,7 +3,7 @@
 mod lwpcount;
 mod table;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 pub(crate) use lwpcount::{Detach, LwpCount};
 pub(crate) use table::ProcTable;
@@ -12,7 +12,7 @@ use crate::fd::FdTable;
 use crate::id::{Mode, Pid};
 use crate::limits::Limits;
 use crate::locals::Locals;
-use crate::sync::{AtomicU32, AtomicU64, Ordering, Snapshot};
+use crate::sync::{AtomicU32, AtomicU64, OnceLock, Ordering, Snapshot};
 use crate::user::Identity;
 use crate::vfs::Cwd;
 use crate::watch::WaitQueue;

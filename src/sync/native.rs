@@ -1,6 +1,7 @@
 //! `sync` as it runs: `std` atomics, parking_lot, crossbeam-queue, arc-swap.
 
 pub(crate) use parking_lot::Mutex;
+pub(crate) use std::sync::OnceLock;
 pub(crate) use std::sync::atomic::{
     AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
 };
@@ -75,6 +76,17 @@ impl<T> SnapshotCache<T> {
         self.0.load()
     }
 }
+
+/// A thread-local whose first value is a constant.
+macro_rules! host_local {
+    ($(#[$attribute:meta])* static $name:ident: $type:ty = const { $value:expr };) => {
+        std::thread_local! {
+            $(#[$attribute])*
+            static $name: $type = const { $value };
+        }
+    };
+}
+pub(crate) use host_local;
 
 /// Host threads.
 pub(crate) mod thread {

@@ -2,6 +2,7 @@
 //! memory that is freed once nobody can look at it any more.
 
 mod indices;
+#[cfg_attr(loom, path = "reclaim_model.rs")]
 mod reclaim;
 mod segments;
 

@@ -10,13 +10,7 @@ use crate::sync::{AtomicUsize, Ordering};
 /// Garbage beyond this many objects is handed to the collector at each further one.
 const FLUSH: usize = 256;
 
-#[cfg(not(loom))]
 static PENDING: AtomicUsize = AtomicUsize::new(0);
-
-#[cfg(loom)]
-loom::lazy_static! {
-    static ref PENDING: AtomicUsize = AtomicUsize::new(0);
-}
 
 /// Keeps what is looked at through the guard from being freed.
 #[inline]

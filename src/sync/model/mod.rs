@@ -1,8 +1,10 @@
 //! `sync` under loom.
 
-pub(crate) use loom::sync::atomic::{
-    AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
-};
+mod atomic;
+pub(crate) mod fault;
+
+pub(crate) use atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, fence};
+pub(crate) use loom::sync::atomic::Ordering;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -100,9 +102,71 @@ impl<T> SnapshotCache<T> {
     }
 }
 
+/// A value that is made once. The lock is there for loom to see what comes before what.
+#[derive(Debug)]
+pub(crate) struct OnceLock<T> {
+    order: Mutex<()>,
+    value: std::sync::OnceLock<T>,
+}
+
+impl<T> OnceLock<T> {
+    pub(crate) fn new() -> Self {
+        Self { order: Mutex::new(()), value: std::sync::OnceLock::new() }
+    }
+
+    pub(crate) fn get(&self) -> Option<&T> {
+        drop(self.order.lock());
+        self.value.get()
+    }
+
+    pub(crate) fn set(&self, value: T) -> Result<(), T> {
+        let _order = self.order.lock();
+        self.value.set(value)
+    }
+
+    pub(crate) fn get_or_init(&self, make: impl FnOnce() -> T) -> &T {
+        let _order = self.order.lock();
+        self.value.get_or_init(make)
+    }
+}
+
+impl<T> From<T> for OnceLock<T> {
+    fn from(value: T) -> Self {
+        Self { order: Mutex::new(()), value: value.into() }
+    }
+}
+
+/// loom's thread-local, which takes no `const`.
+macro_rules! host_local {
+    ($(#[$attribute:meta])* static $name:ident: $type:ty = const { $value:expr };) => {
+        loom::thread_local! {
+            $(#[$attribute])*
+            static $name: $type = $value;
+        }
+    };
+}
+pub(crate) use host_local;
+
 /// loom's threads. Its time does not pass: a deadline never comes.
 pub(crate) mod thread {
-    pub(crate) use loom::thread::{Thread, current, park};
+    pub(crate) use loom::thread::park;
+
+    use super::fault::Fault;
+
+    #[derive(Debug)]
+    pub(crate) struct Thread(loom::thread::Thread);
+
+    impl Thread {
+        pub(crate) fn unpark(&self) {
+            if !Fault::loses_unparks() {
+                self.0.unpark();
+            }
+        }
+    }
+
+    pub(crate) fn current() -> Thread {
+        Thread(loom::thread::current())
+    }
 
     pub(crate) fn park_timeout(_: std::time::Duration) {
         park();

@@ -1,0 +1,47 @@
+//! Models of the crate's protocols: loom runs each in every order that matters, up to a number of preemptions, and with
+//! every value that the memory orderings let a load see.
+//!
+//! Each model is a function that runs the crate's own code. One test says that it holds; others break the code with a
+//! [`Fault`] and demand that the model fails, so that it is known to see.
+
+mod claim;
+
+use std::panic::AssertUnwindSafe;
+
+use crate::sync::fault::{Fault, begin_run};
+
+/// How a model is explored.
+#[derive(Clone, Copy)]
+struct Model {
+    name: &'static str,
+    /// How often a thread may be interrupted where it need not give way; everything, if `None`.
+    preemptions: Option<usize>,
+    run: fn(),
+}
+
+impl Model {
+    fn check(self) {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = builder.preemption_bound.or(self.preemptions);
+        builder.max_branches = 100_000;
+        let runs = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let counted = std::sync::Arc::clone(&runs);
+        let run = self.run;
+        builder.check(move || {
+            counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            begin_run();
+            run();
+        });
+        begin_run();
+        let runs = runs.load(std::sync::atomic::Ordering::Relaxed);
+        println!("{}: {runs} runs", self.name);
+        assert!(runs > 1, "loom sees nothing of {}", self.name);
+    }
+
+    /// Demands that the model fails once the code is broken by `fault`.
+    fn must_fail(self, fault: Fault) {
+        let _armed = fault.arm();
+        let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| self.check()));
+        assert!(outcome.is_err(), "{} holds in spite of {fault:?}", self.name);
+    }
+}
