@@ -5,6 +5,8 @@
 //! [`Fault`] and demand that the model fails, so that it is known to see.
 
 mod claim;
+mod lwps;
+mod segments;
 
 use std::panic::AssertUnwindSafe;
 

@@ -9,7 +9,7 @@ use crate::table::{Indices, Segments};
 #[cfg(not(loom))]
 const FIRST: usize = 64;
 #[cfg(loom)]
-const FIRST: usize = 2;
+const FIRST: usize = 1;
 const SEGMENTS: usize = 18;
 
 /// All lwps of a kernel.
