@@ -31,9 +31,13 @@ host_local! {
     static HOST: HostThread = const { HostThread { stays: RefCell::new(Vec::new()) } };
 }
 
-impl Drop for HostThread {
+impl HostThread {
     /// A thread that ends while it is bound gives its lwp back: anyone may switch to it.
-    fn drop(&mut self) {
+    fn leave(&self) {
+        let stays = self.stays.take();
+        if stays.is_empty() {
+            return;
+        }
         let left = cpu(|cpu| {
             let left = cpu.context();
             cpu.set_context(Context::NONE);
@@ -41,10 +45,23 @@ impl Drop for HostThread {
         });
         // SAFETY: the context was this thread's and is no more; the stays keep its kernel until after this.
         unsafe { let_go(left) };
-        for Stay { kernel, implicit } in self.stays.take() {
+        for Stay { kernel, implicit } in stays {
             kernel.put_implicit(implicit);
         }
     }
+}
+
+impl Drop for HostThread {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+/// The end of a model's thread, while it still has its thread-locals: loom's are gone all at once, without destructors
+/// or not.
+#[cfg(all(test, loom))]
+pub(crate) fn end_host_thread() {
+    HOST.with(|host| host.leave());
 }
 
 /// Makes sure that this thread has an implicit lwp in `kernel` and keeps the kernel's memory. The context stays.

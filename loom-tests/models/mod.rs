@@ -6,10 +6,17 @@
 
 mod claim;
 mod lwps;
+mod newlwp;
 mod segments;
 
 use std::panic::AssertUnwindSafe;
 
+use loom::thread::JoinHandle;
+
+use crate::fd::Console;
+use crate::implicit::end_host_thread;
+use crate::kernel::Kernel;
+use crate::sync::UnlessFailed;
 use crate::sync::fault::{Fault, begin_run};
 
 /// How a model is explored.
@@ -33,6 +40,7 @@ impl Model {
             counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             begin_run();
             run();
+            end_host_thread();
         });
         begin_run();
         let runs = runs.load(std::sync::atomic::Ordering::Relaxed);
@@ -46,4 +54,20 @@ impl Model {
         let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| self.check()));
         assert!(outcome.is_err(), "{} holds in spite of {fault:?}", self.name);
     }
+}
+
+/// A kernel of the model's own.
+fn kernel() -> UnlessFailed<Kernel> {
+    UnlessFailed::new(
+        Kernel::builder().console(Console::null()).on_fatal(|fatal| panic!("{fatal}")).boot().expect("a kernel boots"),
+    )
+}
+
+/// A thread that may come into a kernel.
+fn host_thread<T: 'static>(f: impl FnOnce() -> T + 'static) -> JoinHandle<T> {
+    loom::thread::spawn(|| {
+        let result = f();
+        end_host_thread();
+        result
+    })
 }

@@ -1,40 +1,21 @@
 //! Reclamation under loom: a collector of the model's own, so that a model that fails is reported and does not abort,
 //! and memory that is kept after it was freed, so that who uses it still is found out.
 
-use std::mem::ManuallyDrop;
-
 use crossbeam_epoch::{Collector, Guard, LocalHandle, Shared};
 
 use crate::sync::fault::{Fault, freed};
-
-/// Not dropped when the model has failed: loom's parts cannot be used then.
-struct UnlessFailed<T>(ManuallyDrop<T>);
-
-impl<T> UnlessFailed<T> {
-    fn new(value: T) -> Self {
-        Self(ManuallyDrop::new(value))
-    }
-}
-
-impl<T> Drop for UnlessFailed<T> {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            // SAFETY: dropped here alone.
-            unsafe { ManuallyDrop::drop(&mut self.0) };
-        }
-    }
-}
+use crate::sync::{UnlessFailed, host_local};
 
 loom::lazy_static! {
     static ref COLLECTOR: UnlessFailed<Collector> = UnlessFailed::new(Collector::new());
 }
 
-loom::thread_local! {
-    static HANDLE: UnlessFailed<LocalHandle> = UnlessFailed::new(COLLECTOR.0.register());
+host_local! {
+    static HANDLE: LocalHandle = const { COLLECTOR.register() };
 }
 
 pub(crate) fn pin() -> Guard {
-    HANDLE.try_with(|handle| handle.0.pin()).unwrap_or_else(|_| COLLECTOR.0.register().pin())
+    HANDLE.try_with(|handle| handle.pin()).unwrap_or_else(|_| COLLECTOR.register().pin())
 }
 
 /// # Safety

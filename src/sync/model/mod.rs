@@ -8,6 +8,8 @@ pub(crate) use loom::sync::atomic::Ordering;
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::mem::ManuallyDrop;
+use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -136,13 +138,62 @@ impl<T> From<T> for OnceLock<T> {
     }
 }
 
-/// loom's thread-local, which takes no `const`.
+/// A value that is not dropped when the model has failed: loom's parts in it cannot be used then.
+#[derive(Debug)]
+pub(crate) struct UnlessFailed<T>(ManuallyDrop<T>);
+
+impl<T> UnlessFailed<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(ManuallyDrop::new(value))
+    }
+}
+
+impl<T> Deref for UnlessFailed<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T> DerefMut for UnlessFailed<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.0
+    }
+}
+
+impl<T> Drop for UnlessFailed<T> {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            // SAFETY: dropped here alone.
+            unsafe { ManuallyDrop::drop(&mut self.0) };
+        }
+    }
+}
+
+/// loom's thread-local.
+#[derive(Debug)]
+pub(crate) struct HostLocal<T: 'static>(pub(crate) &'static loom::thread::LocalKey<UnlessFailed<T>>);
+
+impl<T> HostLocal<T> {
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&T) -> R) -> R {
+        self.0.with(|value| f(value))
+    }
+
+    pub(crate) fn try_with<R>(&self, f: impl FnOnce(&T) -> R) -> Result<R, loom::thread::AccessError> {
+        self.0.try_with(|value| f(value))
+    }
+}
+
 macro_rules! host_local {
     ($(#[$attribute:meta])* static $name:ident: $type:ty = const { $value:expr };) => {
-        loom::thread_local! {
-            $(#[$attribute])*
-            static $name: $type = $value;
-        }
+        $(#[$attribute])*
+        static $name: $crate::sync::HostLocal<$type> = {
+            loom::thread_local! {
+                static VALUE: $crate::sync::UnlessFailed<$type> = $crate::sync::UnlessFailed::new($value);
+            }
+            $crate::sync::HostLocal(&VALUE)
+        };
     };
 }
 pub(crate) use host_local;

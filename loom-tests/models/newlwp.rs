@@ -1,0 +1,50 @@
+//! A process's end: whoever adds a lwp to it meanwhile is told that it ends, or keeps it.
+
+use super::{Model, host_thread, kernel};
+use crate::errno::Errno;
+use crate::implicit;
+use crate::kernel::Kernel;
+use crate::lwproc::ProcOptions;
+use crate::sync::UnlessFailed;
+use crate::sync::fault::Fault;
+
+/// One thread drops a process's last lwp, another adds one, uses the process and releases it.
+const NEWLWP: Model = Model {
+    name: "newlwp against the last release",
+    preemptions: Some(3),
+    run: || {
+        let kernel = kernel();
+        let lwp = UnlessFailed::new(kernel.spawn(ProcOptions::new()).unwrap());
+        let pid = lwp.pid();
+        let other = host_thread({
+            let kernel = UnlessFailed::new(Kernel::clone(&kernel));
+            move || match kernel.newlwp(pid) {
+                Ok(()) => {
+                    assert_eq!(crate::sys::getpid(), pid);
+                    implicit::current(|current| current.proc().set_umask(0o77));
+                    kernel.releaselwp();
+                }
+                Err(error) => assert!(matches!(error, Errno::ESRCH | Errno::EBUSY), "{error}"),
+            }
+        });
+        drop(lwp);
+        other.join().unwrap();
+        assert_eq!((kernel.usage().procs, kernel.usage().lwps), (0, 0));
+        assert_eq!(kernel.newlwp(pid), Err(Errno::ESRCH));
+    },
+};
+
+#[test]
+fn a_process_ends_with_its_last_lwp_or_keeps_the_one_that_comes() {
+    NEWLWP.check();
+}
+
+#[test]
+fn a_count_in_two_steps_is_found() {
+    NEWLWP.must_fail(Fault::Torn("proc/lwpcount.rs"));
+}
+
+#[test]
+fn a_process_that_is_freed_at_once_is_found() {
+    NEWLWP.must_fail(Fault::FreeAtOnce);
+}
