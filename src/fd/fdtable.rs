@@ -259,8 +259,8 @@ impl FdTable {
         while !old.is_null() {
             // AcqRel: Release hands `file` to readers (Acquire in `get`), Acquire takes the old one over from `install`.
             match entry.compare_exchange(old, new, Ordering::AcqRel, Ordering::Relaxed, &guard) {
-                // SAFETY: the exchange took it out of the table.
-                Ok(old) => return Ok(unsafe { OpenFile::from_entry(old) }.map(Closed)),
+                // SAFETY: the exchange took `old` out of the table. (What it gives is `new`.)
+                Ok(_) => return Ok(unsafe { OpenFile::from_entry(old) }.map(Closed)),
                 Err(changed) => old = changed.current,
             }
         }
