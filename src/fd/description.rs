@@ -59,7 +59,8 @@ impl OpenFile {
         Self(NonNull::from(Box::leak(description.into_box())))
     }
 
-    /// One more reference to what a table's entry points to; `None` if its last holder is gone.
+    /// One more reference to what a table's entry points to; `None` if its last holder is gone. What any of the holders
+    /// did before it went, above all to the entry, is seen then.
     pub(super) fn acquire(description: &Description) -> Option<Self> {
         let mut holders = description.holders.load(Ordering::Relaxed);
         while holders != 0 {
@@ -71,6 +72,8 @@ impl OpenFile {
                 Err(now) => holders = now,
             }
         }
+        // Acquire: pairs with the Release in each holder's `drop`.
+        fence(Ordering::Acquire);
         None
     }
 

@@ -15,7 +15,7 @@
 use std::sync::Arc;
 
 use bitflags::bitflags;
-use crossbeam_epoch::{Atomic, Shared};
+use crossbeam_epoch::{Atomic, Guard, Shared};
 
 use super::OpenFile;
 use super::description::Description;
@@ -93,11 +93,8 @@ impl FdTable {
             let Some(target) = copy.groups.ensure(number) else { break };
             let mut used = 0;
             for (bit, (from, to)) in group.entries.iter().zip(&target.entries).enumerate() {
-                // Acquire: pairs with the Release in `install`.
-                let entry = from.load(Ordering::Acquire, &guard);
-                // SAFETY: read under the guard from an entry, so not freed before the guard goes.
-                if let Some(file) = unsafe { entry.as_ref() }.and_then(OpenFile::acquire) {
-                    to.store(file.into_entry(&guard).with_tag(entry.tag()), Ordering::Relaxed);
+                if let Some((file, flags)) = open_file(from, &guard) {
+                    to.store(file.into_entry(&guard).with_tag(flags), Ordering::Relaxed);
                     used |= 1 << bit;
                 }
             }
@@ -149,16 +146,7 @@ impl FdTable {
     pub(crate) fn get(&self, fd: Fd) -> Result<OpenFile> {
         let (group, bit) = self.locate(fd).ok_or(Errno::EBADF)?;
         let guard = table::pin();
-        loop {
-            // Acquire: pairs with the Release in `install` and `replace`.
-            let entry = group.entries[bit as usize].load(Ordering::Acquire, &guard);
-            // SAFETY: read under the guard from an entry, so not freed before the guard goes.
-            let description = unsafe { entry.as_ref() }.ok_or(Errno::EBADF)?;
-            // Its last holder may be gone since: then the entry has changed.
-            if let Some(file) = OpenFile::acquire(description) {
-                return Ok(file);
-            }
-        }
+        open_file(&group.entries[bit as usize], &guard).map(|(file, _)| file).ok_or(Errno::EBADF)
     }
 
     /// The descriptor's flags.
@@ -289,6 +277,21 @@ impl Drop for FdTable {
     fn drop(&mut self) {
         // Nothing is left when a process ended; this serves a table that never became a process's.
         self.close_all();
+    }
+}
+
+/// What an entry stands for at this moment, and its tag; `None` if nothing.
+#[inline]
+fn open_file(entry: &Atomic<Description>, guard: &Guard) -> Option<(OpenFile, usize)> {
+    loop {
+        // Acquire: pairs with the Release in `install` and `replace`.
+        let seen = entry.load(Ordering::Acquire, guard);
+        // SAFETY: read under the guard from an entry, so not freed before the guard goes.
+        let description = unsafe { seen.as_ref() }?;
+        // Its last holder may be gone since: then the entry has changed, and `acquire` makes that seen.
+        if let Some(file) = OpenFile::acquire(description) {
+            return Some((file, seen.tag()));
+        }
     }
 }
 
