@@ -5,10 +5,13 @@
 //! [`Fault`] and demand that the model fails, so that it is known to see.
 
 mod claim;
+mod fds;
 mod lwps;
 mod newlwp;
 mod segments;
+mod switch;
 
+use std::ops::Deref;
 use std::panic::AssertUnwindSafe;
 
 use loom::thread::JoinHandle;
@@ -16,6 +19,7 @@ use loom::thread::JoinHandle;
 use crate::fd::Console;
 use crate::implicit::end_host_thread;
 use crate::kernel::Kernel;
+use crate::lwproc::{Lwp, ProcOptions};
 use crate::sync::UnlessFailed;
 use crate::sync::fault::{Fault, begin_run};
 
@@ -56,11 +60,31 @@ impl Model {
     }
 }
 
-/// A kernel of the model's own.
-fn kernel() -> UnlessFailed<Kernel> {
-    UnlessFailed::new(
-        Kernel::builder().console(Console::null()).on_fatal(|fatal| panic!("{fatal}")).boot().expect("a kernel boots"),
-    )
+/// A handle on a kernel, which a model that failed does not drop: there is no loom left to do it with.
+struct Handle(UnlessFailed<Kernel>);
+
+/// Boots a kernel of the model's own.
+fn boot() -> Handle {
+    let builder = Kernel::builder().console(Console::null()).on_fatal(|fatal| panic!("{fatal}"));
+    Handle(UnlessFailed::new(builder.boot().expect("a kernel boots")))
+}
+
+impl Handle {
+    fn another(&self) -> Self {
+        Self(UnlessFailed::new(Kernel::clone(&self.0)))
+    }
+
+    fn spawn(&self) -> UnlessFailed<Lwp> {
+        UnlessFailed::new(self.0.spawn(ProcOptions::new()).expect("there is room"))
+    }
+}
+
+impl Deref for Handle {
+    type Target = Kernel;
+
+    fn deref(&self) -> &Kernel {
+        &self.0
+    }
 }
 
 /// A thread that may come into a kernel.

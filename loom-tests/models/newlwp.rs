@@ -1,11 +1,8 @@
 //! A process's end: whoever adds a lwp to it meanwhile is told that it ends, or keeps it.
 
-use super::{Model, host_thread, kernel};
+use super::{Model, boot, host_thread};
 use crate::errno::Errno;
 use crate::implicit;
-use crate::kernel::Kernel;
-use crate::lwproc::ProcOptions;
-use crate::sync::UnlessFailed;
 use crate::sync::fault::Fault;
 
 /// One thread drops a process's last lwp, another adds one, uses the process and releases it.
@@ -13,11 +10,11 @@ const NEWLWP: Model = Model {
     name: "newlwp against the last release",
     preemptions: Some(3),
     run: || {
-        let kernel = kernel();
-        let lwp = UnlessFailed::new(kernel.spawn(ProcOptions::new()).unwrap());
+        let kernel = boot();
+        let lwp = kernel.spawn();
         let pid = lwp.pid();
         let other = host_thread({
-            let kernel = UnlessFailed::new(Kernel::clone(&kernel));
+            let kernel = kernel.another();
             move || match kernel.newlwp(pid) {
                 Ok(()) => {
                     assert_eq!(crate::sys::getpid(), pid);

@@ -1,0 +1,325 @@
+//! Descriptor tables: lookups, closes, replacements and allocations, all at once.
+
+use loom::cell::UnsafeCell;
+use loom::sync::Arc;
+use loom::thread;
+
+use super::Model;
+use crate::errno::Errno;
+use crate::fd::{FdFlags, FdTable, File, OpenFile, OpenFlags};
+use crate::sync::UnlessFailed;
+use crate::sync::fault::Fault;
+use crate::sync::{AtomicU32, Ordering};
+
+const TABLE: &str = "fd/fdtable.rs";
+const DESCRIPTION: &str = "fd/description.rs";
+
+/// A file that knows how often it was closed, and that is not used and closed at the same time.
+struct Witness {
+    closed: Arc<AtomicU32>,
+    used: UnsafeCell<u32>,
+}
+
+// SAFETY: loom's cell finds out who breaks its rules.
+unsafe impl Send for Witness {}
+// SAFETY: as above.
+unsafe impl Sync for Witness {}
+
+impl File for Witness {
+    fn read_at(&self, _buf: &mut [u8], _at: u64) -> crate::errno::Result<usize> {
+        assert_eq!(self.closed.load(Ordering::Relaxed), 0, "used after it was closed");
+        self.used.with(|_| ());
+        Ok(0)
+    }
+}
+
+impl Drop for Witness {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.used.with_mut(|_| ());
+            self.closed.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// An open file, and how often it was closed.
+fn witness() -> (OpenFile, Arc<AtomicU32>) {
+    let closed = Arc::new(AtomicU32::new(0));
+    let file = Witness { closed: Arc::clone(&closed), used: UnsafeCell::new(0) };
+    (OpenFile::new(Box::new(file), OpenFlags::RDWR), closed)
+}
+
+/// An open file of no interest.
+pub(super) fn open() -> OpenFile {
+    witness().0
+}
+
+/// A table that is not torn down when the model has failed.
+fn table() -> Arc<UnlessFailed<FdTable>> {
+    Arc::new(UnlessFailed::new(FdTable::new()))
+}
+
+fn install(table: &FdTable, file: OpenFile) -> i32 {
+    table.take_lowest(0, 64).expect("there is room").install(file, FdFlags::empty())
+}
+
+fn use_once(file: OpenFile) {
+    let file = UnlessFailed::new(file);
+    file.file().read_at(&mut [], 0).unwrap();
+}
+
+/// One thread looks a descriptor up and uses the file, another closes it.
+const CLOSE: Model = Model {
+    name: "lookup against close",
+    preemptions: Some(3),
+    run: || {
+        let table = table();
+        let (file, closed) = witness();
+        let fd = install(&table, file);
+        let user = thread::spawn({
+            let table = Arc::clone(&table);
+            move || match table.get(fd) {
+                Ok(file) => use_once(file),
+                Err(error) => assert_eq!(error, Errno::EBADF),
+            }
+        });
+        drop(table.close(fd).expect("it is open"));
+        assert_eq!(table.get(fd).unwrap_err(), Errno::EBADF);
+        user.join().unwrap();
+        assert_eq!(closed.load(Ordering::Relaxed), 1);
+    },
+};
+
+#[test]
+fn a_file_closes_once_and_after_the_last_call_on_it() {
+    CLOSE.check();
+}
+
+#[test]
+fn a_close_that_does_not_wait_for_the_last_use_is_found() {
+    CLOSE.must_fail(Fault::Fence(DESCRIPTION));
+    CLOSE.must_fail(Fault::Release(DESCRIPTION));
+}
+
+#[test]
+fn a_count_in_two_steps_is_found() {
+    CLOSE.must_fail(Fault::Torn(DESCRIPTION));
+}
+
+#[test]
+fn a_description_that_is_freed_at_once_is_found() {
+    CLOSE.must_fail(Fault::FreeAtOnce);
+}
+
+/// Two threads close the same descriptor.
+const TWO_CLOSE: Model = Model {
+    name: "close against close",
+    preemptions: Some(3),
+    run: || {
+        let table = table();
+        let (file, closed) = witness();
+        let fd = install(&table, file);
+        let other = thread::spawn({
+            let table = Arc::clone(&table);
+            move || table.close(fd).map(drop)
+        });
+        let mine = table.close(fd).map(drop);
+        let others = other.join().unwrap();
+        assert!(mine.is_ok() != others.is_ok());
+        assert_eq!(closed.load(Ordering::Relaxed), 1);
+        assert_eq!(install(&table, witness().0), fd);
+    },
+};
+
+#[test]
+fn a_descriptor_is_closed_by_one_thread() {
+    TWO_CLOSE.check();
+}
+
+/// `dup2` onto a descriptor that another thread looks up: it is never seen closed.
+const REPLACE: Model = Model {
+    name: "lookup against dup2",
+    preemptions: Some(3),
+    run: || {
+        let table = table();
+        let ((old, old_closed), (new, new_closed)) = (witness(), witness());
+        let fd = install(&table, old);
+        let user = thread::spawn({
+            let table = Arc::clone(&table);
+            move || use_once(table.get(fd).expect("one or the other is there"))
+        });
+        drop(table.replace(fd, new, FdFlags::CLOEXEC, 64).expect("it is open").expect("it replaces"));
+        user.join().unwrap();
+        assert_eq!((old_closed.load(Ordering::Relaxed), new_closed.load(Ordering::Relaxed)), (1, 0));
+        assert_eq!(table.fd_flags(fd), Ok(FdFlags::CLOEXEC));
+        drop(table.close(fd));
+        assert_eq!(new_closed.load(Ordering::Relaxed), 1);
+    },
+};
+
+#[test]
+fn a_descriptor_that_is_replaced_is_never_seen_closed() {
+    REPLACE.check();
+}
+
+#[test]
+fn a_replaced_description_that_is_freed_at_once_is_found() {
+    REPLACE.must_fail(Fault::FreeAtOnce);
+}
+
+/// `dup2` onto a number that another thread closes: one file is there in the end, or none, and each closes once.
+const REPLACE_CLOSE: Model = Model {
+    name: "close against dup2",
+    preemptions: Some(3),
+    run: || {
+        let table = table();
+        let ((old, old_closed), (new, new_closed)) = (witness(), witness());
+        let fd = install(&table, old);
+        let other = thread::spawn({
+            let table = Arc::clone(&table);
+            move || drop(table.close(fd).expect("one or the other is there"))
+        });
+        let busy = match table.replace(fd, new, FdFlags::empty(), 64) {
+            Ok(replaced) => {
+                drop(replaced);
+                false
+            }
+            Err(error) => {
+                assert_eq!(error, Errno::EBUSY);
+                true
+            }
+        };
+        other.join().unwrap();
+        assert_eq!(old_closed.load(Ordering::Relaxed), 1);
+        let open = table.get(fd).map(use_once).is_ok();
+        assert_eq!(new_closed.load(Ordering::Relaxed), u32::from(!open));
+        assert!(!(busy && open));
+        assert_eq!(table.open_count(), u32::from(open));
+    },
+};
+
+#[test]
+fn a_descriptor_that_is_closed_and_replaced_leaks_nothing() {
+    REPLACE_CLOSE.check();
+}
+
+/// One thread takes a number in a segment that is not there yet, another looks numbers up there.
+const GROWTH: Model = Model {
+    name: "lookup against growth",
+    preemptions: Some(3),
+    run: || {
+        let table = table();
+        install(&table, open());
+        install(&table, open());
+        let user = thread::spawn({
+            let table = Arc::clone(&table);
+            move || match table.get(2) {
+                Ok(file) => use_once(file),
+                Err(error) => assert_eq!(error, Errno::EBADF),
+            }
+        });
+        assert_eq!(install(&table, open()), 2);
+        user.join().unwrap();
+        table.get(2).map(use_once).unwrap();
+    },
+};
+
+#[test]
+fn a_table_grows_under_lookups() {
+    GROWTH.check();
+}
+
+#[test]
+fn a_segment_that_is_not_released_is_found() {
+    GROWTH.must_fail(Fault::Release("table/segments.rs"));
+}
+
+/// Two threads take a number each, in a table whose first group is full but for one.
+const TAKE: Model = Model {
+    name: "two threads allocate",
+    preemptions: Some(3),
+    run: || {
+        let table = table();
+        install(&table, open());
+        let other = thread::spawn({
+            let table = Arc::clone(&table);
+            move || install(&table, open())
+        });
+        let mine = install(&table, open());
+        let others = other.join().unwrap();
+        assert_eq!((mine.min(others), mine.max(others)), (1, 2));
+    },
+};
+
+#[test]
+fn two_threads_take_different_numbers_and_the_lowest() {
+    TAKE.check();
+}
+
+#[test]
+fn a_number_that_is_taken_in_two_steps_is_found() {
+    TAKE.must_fail(Fault::Torn(TABLE));
+}
+
+/// One thread closes a number of a full group, another takes two: when all is done, the lowest free number is found.
+const HINT: Model = Model {
+    name: "close against allocation",
+    preemptions: Some(3),
+    run: || {
+        let table = table();
+        install(&table, open());
+        install(&table, open());
+        let other = thread::spawn({
+            let table = Arc::clone(&table);
+            move || drop(table.close(0).expect("it is open"))
+        });
+        let mine = install(&table, open());
+        assert!([0, 2].contains(&mine));
+        other.join().unwrap();
+        let next = install(&table, open());
+        assert_eq!(next, if mine == 0 { 2 } else { 0 }, "the lowest free number");
+    },
+};
+
+#[test]
+fn a_number_that_comes_free_is_never_lost() {
+    HINT.check();
+}
+
+#[test]
+fn a_hint_without_orderings_is_found() {
+    HINT.must_fail(Fault::Acquire(TABLE));
+    HINT.must_fail(Fault::Release(TABLE));
+}
+
+#[test]
+fn a_hint_in_two_steps_is_found() {
+    HINT.must_fail(Fault::Torn(TABLE));
+}
+
+/// A table is copied, as by `rfork`, while `dup2` replaces one of its entries: the copy has one file or the other.
+const COPY: Model = Model {
+    name: "copy against dup2",
+    preemptions: Some(3),
+    run: || {
+        let table = table();
+        let ((old, old_closed), (new, new_closed)) = (witness(), witness());
+        let fd = install(&table, old);
+        let copier = thread::spawn({
+            let table = Arc::clone(&table);
+            move || {
+                let copy = UnlessFailed::new(table.copy());
+                use_once(copy.get(fd).expect("one or the other is there"));
+                assert_eq!(install(&copy, open()), 1);
+            }
+        });
+        drop(table.replace(fd, new, FdFlags::empty(), 64).expect("it is open"));
+        copier.join().unwrap();
+        assert_eq!((old_closed.load(Ordering::Relaxed), new_closed.load(Ordering::Relaxed)), (1, 0));
+    },
+};
+
+#[test]
+fn a_copied_table_misses_nothing_that_is_replaced_meanwhile() {
+    COPY.check();
+}
