@@ -50,7 +50,7 @@ fn witness() -> (OpenFile, Arc<AtomicU32>) {
 }
 
 /// An open file of no interest.
-pub(super) fn open() -> OpenFile {
+fn open() -> OpenFile {
     witness().0
 }
 

@@ -10,8 +10,11 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
+use std::panic::Location;
 use std::ptr::NonNull;
 use std::sync::Arc;
+
+use fault::Fault;
 
 /// loom's mutex with parking_lot's face.
 #[derive(Debug)]
@@ -40,6 +43,12 @@ impl<T> Queue<T> {
     }
 
     pub(crate) fn pop(&self) -> Option<T> {
+        if Fault::tears(Location::caller()) {
+            // SAFETY: none: that two may get the same is the fault.
+            let front = self.0.lock().front().map(|front| unsafe { std::ptr::read(front) });
+            std::mem::forget(self.0.lock().pop_front());
+            return front;
+        }
         self.0.lock().pop_front()
     }
 }
