@@ -121,4 +121,5 @@ pub use limits::{Resource, Rlimit};
 pub use lwp::SwitchError;
 pub use lwproc::{FdInherit, Lwp, ProcOptions};
 pub use ps::{Ps, PsRow};
+pub use vfs::{Access, MountOptions, SetTime};
 pub use watch::{Events, WaitQueue, Watch};

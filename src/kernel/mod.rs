@@ -2,6 +2,7 @@
 
 mod builder;
 mod fatal;
+mod mounts;
 
 use std::fmt;
 use std::num::NonZeroU32;

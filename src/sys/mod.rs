@@ -25,7 +25,10 @@ pub use identity::{
     getegid, geteuid, getgid, getgroups, getlwpid, getpid, getppid, getuid, procname, setegid, seteuid, setgid,
     setgroups, setprocname, setregid, setreuid, setuid,
 };
-pub use names::AT_FDCWD;
+pub use names::{
+    AT_FDCWD, access, chdir, chmod, chown, chroot, fchdir, fchmod, fchown, fstat, futimens, getcwd, getdents, lchown,
+    link, lstat, mkdir, readlink, rename, rmdir, stat, symlink, truncate, umask, unlink, utimens,
+};
 pub use poll::{PollFd, poll};
 pub use rlimits::{getrlimit, setrlimit};
 pub use socket::{

@@ -1,0 +1,430 @@
+//! Directories of the host as file systems.
+//!
+//! The host is only ever given one name at a time, relative to a directory that is open, and told not to follow links.
+//! Where a node is used again it is by its descriptor, through `/proc/self/fd`. So nothing that others do to the host's
+//! directories meanwhile leads out of the one that was mounted.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::mem;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::sync::{Arc, Weak};
+use std::time::UNIX_EPOCH;
+
+use parking_lot::Mutex;
+use rustix::fs::{AtFlags, CWD, FileType, Gid as HostGid, Mode as HostMode, OFlags, RawMode, Timespec, Timestamps};
+use rustix::fs::{UTIME_NOW, UTIME_OMIT, Uid as HostUid};
+
+use super::access::{Access, Change, Permissions, SetTime};
+use super::node::{New, Node, Opened};
+use crate::cred::Cred;
+use crate::errno::{Errno, Result};
+use crate::fd::{FileKind, HostFile, OpenFlags, Stat, kind_of_type, retry, stat_of};
+use crate::id::{Gid, Mode, Uid};
+
+/// Names a file and does nothing else with it.
+const PATH: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// A mounted directory of the host.
+pub(super) struct HostFs {
+    /// Whom all files appear to belong to.
+    owner: Option<(Uid, Gid)>,
+}
+
+/// A file of the host.
+pub(super) struct HostNode {
+    fs: Arc<HostFs>,
+    /// Opened with `O_PATH`.
+    fd: OwnedFd,
+    kind: FileKind,
+    /// Its device and number, which are its own as long as it is open.
+    id: (u64, u64),
+    me: Weak<HostNode>,
+    link: Mutex<Link>,
+    /// The directories in this one that are in use.
+    below: Mutex<HashMap<OsString, Weak<HostNode>>>,
+}
+
+/// Where a node was found. Directories keep it up to date when they are moved here; others do not need it.
+#[derive(Clone)]
+enum Link {
+    Root,
+    In(Arc<HostNode>, OsString),
+    Removed(Arc<HostNode>),
+}
+
+impl HostFs {
+    pub(super) fn root(dir: OwnedFd, owner: Option<(Uid, Gid)>) -> Result<Arc<dyn Node>> {
+        let fd = retry(|| rustix::fs::openat(&dir, ".", PATH | OFlags::DIRECTORY, HostMode::empty()))?;
+        Ok(HostNode::new(&Arc::new(Self { owner }), fd, |_| Link::Root)?)
+    }
+}
+
+impl HostNode {
+    fn new(fs: &Arc<HostFs>, fd: OwnedFd, link: impl FnOnce(FileKind) -> Link) -> Result<Arc<Self>> {
+        let stat = retry(|| rustix::fs::fstat(&fd))?;
+        let kind = kind_of_type(FileType::from_raw_mode(stat.st_mode)).ok_or(Errno::EIO)?;
+        Ok(Arc::new_cyclic(|me| Self {
+            fs: Arc::clone(fs),
+            fd,
+            kind,
+            id: (stat.st_dev, stat.st_ino),
+            me: Weak::clone(me),
+            link: Mutex::new(link(kind)),
+            below: Mutex::new(HashMap::new()),
+        }))
+    }
+
+    fn counted(&self) -> Result<Arc<Self>> {
+        self.me.upgrade().ok_or(Errno::ENOENT)
+    }
+
+    /// The host's file as a path of the host's own, whatever it is called meanwhile.
+    fn way(&self) -> String {
+        format!("/proc/self/fd/{}", self.fd.as_raw_fd())
+    }
+
+    /// The child called `name`, without a look at permissions. A directory that is in use is the same node again.
+    fn child(&self, name: &OsStr) -> Result<Arc<Self>> {
+        let fd = retry(|| rustix::fs::openat(&self.fd, name, PATH, HostMode::empty()))?;
+        let me = self.counted()?;
+        let node = Self::new(&self.fs, fd, |_| Link::In(me, name.to_owned()))?;
+        if node.kind != FileKind::Directory {
+            return Ok(node);
+        }
+        // No node is dropped while the table is locked: its drop looks there.
+        let mut below = self.below.lock();
+        let known = below.get(name).and_then(Weak::upgrade);
+        match &known {
+            Some(known) if known.id == node.id => {}
+            _ => {
+                below.insert(name.to_owned(), Arc::downgrade(&node));
+            }
+        }
+        drop(below);
+        Ok(known.filter(|known| known.id == node.id).unwrap_or(node))
+    }
+
+    fn of(node: &dyn Node) -> Result<&Self> {
+        (node as &dyn Any).downcast_ref().ok_or(Errno::EXDEV)
+    }
+
+    /// Gives a new file the owner that it has here, where the host lets this process, and the mode, which the host took
+    /// its own umask off.
+    fn settle(&self, fd: BorrowedFd<'_>, newborn: Permissions) -> Result<()> {
+        if self.fs.owner.is_none() {
+            self.give(fd, newborn, AtFlags::EMPTY_PATH)?;
+        }
+        retry(|| rustix::fs::fchmod(fd, HostMode::from_raw_mode((newborn.mode & 0o7777) as RawMode)))
+    }
+
+    fn give(&self, fd: BorrowedFd<'_>, newborn: Permissions, flags: AtFlags) -> Result<()> {
+        let stat = retry(|| rustix::fs::fstat(fd))?;
+        if (stat.st_uid, stat.st_gid) == (newborn.uid, newborn.gid) {
+            return Ok(());
+        }
+        let (uid, gid) = (HostUid::from_raw(newborn.uid), HostGid::from_raw(newborn.gid));
+        match retry(|| rustix::fs::chownat(fd, "", Some(uid), Some(gid), flags)) {
+            // A host process without privileges owns what it makes.
+            Err(Errno::EPERM) => Ok(()),
+            done => done,
+        }
+    }
+
+    /// The attributes of the child called `name`, as seen here.
+    fn look(&self, name: &OsStr) -> Result<Stat> {
+        let stat = retry(|| rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW))?;
+        Ok(self.mapped(stat_of(&stat)))
+    }
+
+    fn mapped(&self, stat: Stat) -> Stat {
+        match self.fs.owner {
+            Some((uid, gid)) => Stat { uid, gid, ..stat },
+            None => stat,
+        }
+    }
+
+    /// Whether this directory is what `stat` is of, or somewhere in it.
+    fn is_in(&self, stat: &Stat) -> Result<bool> {
+        let mut above = Some(self.counted()?);
+        while let Some(dir) = above {
+            if dir.id == (stat.dev, stat.ino) {
+                return Ok(true);
+            }
+            above = match &*dir.link.lock() {
+                Link::In(parent, _) => Some(Arc::clone(parent)),
+                Link::Root | Link::Removed(_) => None,
+            };
+        }
+        Ok(false)
+    }
+
+    fn check_remove(&self, cred: &Cred, name: &OsStr) -> Result<Stat> {
+        let own = self.permissions()?;
+        own.check(cred, Access::EXECUTE)?;
+        let stat = self.look(name)?;
+        own.may_remove(cred, stat.uid)?;
+        Ok(stat)
+    }
+
+    fn check_add(&self, cred: &Cred, name: &OsStr) -> Result<Permissions> {
+        let own = self.permissions()?;
+        own.check(cred, Access::EXECUTE)?;
+        match self.look(name) {
+            Ok(_) => Err(Errno::EEXIST),
+            Err(Errno::ENOENT) => own.may_add(cred).map(|()| own),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes the directory called `name` out of those in use, if it is one.
+    fn forget(&self, name: &OsStr) -> Option<Arc<Self>> {
+        let known = self.below.lock().remove(name);
+        known.and_then(|known| known.upgrade())
+    }
+}
+
+impl Node for HostNode {
+    fn kind(&self) -> FileKind {
+        self.kind
+    }
+
+    fn stat(&self) -> Result<Stat> {
+        Ok(self.mapped(stat_of(&retry(|| rustix::fs::fstat(&self.fd))?)))
+    }
+
+    fn permissions(&self) -> Result<Permissions> {
+        let Stat { mode, uid, gid, .. } = self.stat()?;
+        Ok(Permissions { mode, uid, gid })
+    }
+
+    fn lookup(&self, cred: &Cred, name: &OsStr) -> Result<Arc<dyn Node>> {
+        self.permissions()?.check(cred, Access::EXECUTE)?;
+        Ok(self.child(name)?)
+    }
+
+    fn parent(&self) -> Result<Arc<dyn Node>> {
+        match &*self.link.lock() {
+            Link::Root => Err(Errno::ENOENT),
+            Link::In(parent, _) | Link::Removed(parent) => Ok(Arc::clone(parent) as Arc<dyn Node>),
+        }
+    }
+
+    fn name(&self) -> Result<OsString> {
+        let link = self.link.lock().clone();
+        let Link::In(parent, name) = link else { return Err(Errno::ENOENT) };
+        // The host's own processes may have moved it.
+        let stat = parent.look(&name)?;
+        if (stat.dev, stat.ino) == self.id { Ok(name) } else { Err(Errno::ENOENT) }
+    }
+
+    fn make(&self, cred: &Cred, name: &OsStr, new: New<'_>, mode: Mode) -> Result<Arc<dyn Node>> {
+        let newborn = self.check_add(cred, name)?.newborn(cred, new.kind(), mode);
+        match new {
+            New::Regular => {
+                let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let fd = retry(|| rustix::fs::openat(&self.fd, name, flags, HostMode::from_raw_mode(0o600)))?;
+                self.settle(fd.as_fd(), newborn)?;
+            }
+            New::Directory => {
+                retry(|| rustix::fs::mkdirat(&self.fd, name, HostMode::from_raw_mode(0o700)))?;
+                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let fd = retry(|| rustix::fs::openat(&self.fd, name, flags, HostMode::empty()))?;
+                self.settle(fd.as_fd(), newborn)?;
+            }
+            New::Symlink(target) => {
+                retry(|| rustix::fs::symlinkat(target, &self.fd, name))?;
+                if self.fs.owner.is_none() {
+                    let node = self.child(name)?;
+                    self.give(node.fd.as_fd(), newborn, AtFlags::EMPTY_PATH | AtFlags::SYMLINK_NOFOLLOW)?;
+                }
+            }
+            // The host's devices are the host's.
+            New::Device(..) => return Err(Errno::EPERM),
+        }
+        Ok(self.child(name)?)
+    }
+
+    fn link(&self, cred: &Cred, name: &OsStr, target: &Arc<dyn Node>) -> Result<()> {
+        let target = Self::of(&**target)?;
+        self.check_add(cred, name)?;
+        retry(|| rustix::fs::linkat(CWD, target.way(), &self.fd, name, AtFlags::SYMLINK_FOLLOW))
+    }
+
+    fn unlink(&self, cred: &Cred, name: &OsStr) -> Result<()> {
+        if self.check_remove(cred, name)?.kind() == FileKind::Directory {
+            return Err(Errno::EISDIR);
+        }
+        retry(|| rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()))
+    }
+
+    fn rmdir(&self, cred: &Cred, name: &OsStr) -> Result<()> {
+        if self.check_remove(cred, name)?.kind() != FileKind::Directory {
+            return Err(Errno::ENOTDIR);
+        }
+        retry(|| rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR))?;
+        if let Some(removed) = self.forget(name) {
+            let parent = self.counted()?;
+            *removed.link.lock() = Link::Removed(parent);
+        }
+        Ok(())
+    }
+
+    fn rename(&self, cred: &Cred, name: &OsStr, to: &dyn Node, to_name: &OsStr) -> Result<()> {
+        let to = Self::of(to)?;
+        self.permissions()?.check(cred, Access::EXECUTE)?;
+        to.permissions()?.check(cred, Access::EXECUTE)?;
+        let source = self.look(name)?;
+        let there = match to.look(to_name) {
+            Ok(there) => Some(there),
+            Err(Errno::ENOENT) => None,
+            Err(error) => return Err(error),
+        };
+        let is_dir = source.kind() == FileKind::Directory;
+        // As the host has it, but before permissions are looked at.
+        if to.is_in(&source)? {
+            return Err(Errno::EINVAL);
+        }
+        if let Some(there) = &there {
+            if self.is_in(there)? {
+                return Err(Errno::ENOTEMPTY);
+            }
+            if (there.dev, there.ino) == (source.dev, source.ino) {
+                return Ok(());
+            }
+        }
+        self.check_remove(cred, name)?;
+        match &there {
+            Some(there) => {
+                to.check_remove(cred, to_name)?;
+                match (is_dir, there.kind() == FileKind::Directory) {
+                    (true, false) => return Err(Errno::ENOTDIR),
+                    (false, true) => return Err(Errno::EISDIR),
+                    _ => {}
+                }
+            }
+            None => to.permissions()?.may_add(cred)?,
+        }
+        // Its own `..` changes.
+        if is_dir && self.id != to.id {
+            let Stat { mode, uid, gid, .. } = source;
+            Permissions { mode, uid, gid }.check(cred, Access::WRITE)?;
+        }
+        retry(|| rustix::fs::renameat(&self.fd, name, &to.fd, to_name))?;
+        if let Some(replaced) = to.forget(to_name) {
+            *replaced.link.lock() = Link::Removed(to.counted()?);
+        }
+        if let Some(moved) = self.forget(name) {
+            let weak = Arc::downgrade(&moved);
+            let old = mem::replace(&mut *moved.link.lock(), Link::In(to.counted()?, to_name.to_owned()));
+            to.below.lock().insert(to_name.to_owned(), weak);
+            drop(old);
+        }
+        Ok(())
+    }
+
+    fn readlink(&self) -> Result<OsString> {
+        if self.kind != FileKind::Symlink {
+            return Err(Errno::EINVAL);
+        }
+        let target = retry(|| rustix::fs::readlinkat(&self.fd, "", Vec::new()))?;
+        Ok(OsString::from_vec(target.into_bytes()))
+    }
+
+    fn change(&self, cred: &Cred, change: Change) -> Result<()> {
+        let own = self.permissions()?;
+        let changed = own.change(cred, change)?;
+        match change {
+            Change::Mode(_) if self.kind == FileKind::Symlink => Err(Errno::EOPNOTSUPP),
+            Change::Mode(_) => {
+                let mode = HostMode::from_raw_mode((changed.mode & 0o7777) as RawMode);
+                retry(|| rustix::fs::chmodat(CWD, self.way(), mode, AtFlags::empty()))
+            }
+            Change::Owner(..) if self.fs.owner.is_some() => {
+                if (changed.uid, changed.gid) == (own.uid, own.gid) {
+                    Ok(())
+                } else {
+                    Err(Errno::EPERM)
+                }
+            }
+            Change::Owner(uid, gid) => {
+                let (uid, gid) = (uid.map(HostUid::from_raw), gid.map(HostGid::from_raw));
+                retry(|| rustix::fs::chownat(&self.fd, "", uid, gid, AtFlags::EMPTY_PATH))
+            }
+            Change::Times(SetTime::Omit, SetTime::Omit) => Ok(()),
+            Change::Times(atime, mtime) => {
+                let times = Timestamps { last_access: timespec(atime)?, last_modification: timespec(mtime)? };
+                retry(|| rustix::fs::utimensat(CWD, self.way(), &times, AtFlags::empty()))
+            }
+        }
+    }
+
+    fn open(&self, flags: OpenFlags) -> Result<Opened> {
+        // Never waits, for a FIFO's other end say; the host's file goes with `O_NONBLOCK` then, which regular files
+        // do not mind.
+        let mut host = OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        host |= OFlags::from_bits_retain((flags & OpenFlags::ACCMODE).bits());
+        let fd = retry(|| rustix::fs::openat(CWD, self.way(), host, HostMode::empty()))?;
+        Ok(Opened::File(Box::new(HostFile::new(fd)?)))
+    }
+
+    fn host(&self) -> Result<BorrowedFd<'_>> {
+        Ok(self.fd.as_fd())
+    }
+
+    fn set_len(&self, len: u64) -> Result<()> {
+        let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let fd = retry(|| rustix::fs::openat(CWD, self.way(), flags, HostMode::empty()))?;
+        retry(|| rustix::fs::ftruncate(&fd, len))
+    }
+}
+
+/// # Errors
+/// `EINVAL`: too far from the epoch for the host.
+fn timespec(time: SetTime) -> Result<Timespec> {
+    let at = match time {
+        SetTime::Now => return Ok(Timespec { tv_sec: 0, tv_nsec: UTIME_NOW }),
+        SetTime::Omit => return Ok(Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT }),
+        SetTime::At(at) => at,
+    };
+    let (seconds, nanoseconds) = match at.duration_since(UNIX_EPOCH) {
+        Ok(after) => (i64::try_from(after.as_secs()).map_err(|_| Errno::EINVAL)?, after.subsec_nanos()),
+        // Nanoseconds count forward.
+        Err(before) => {
+            let before = before.duration();
+            let whole = i64::try_from(before.as_secs()).map_err(|_| Errno::EINVAL)?;
+            match before.subsec_nanos() {
+                0 => (-whole, 0),
+                nanoseconds => (-whole - 1, 1_000_000_000 - nanoseconds),
+            }
+        }
+    };
+    Ok(Timespec { tv_sec: seconds, tv_nsec: i64::from(nanoseconds) })
+}
+
+impl Drop for HostNode {
+    /// Leaves the parent, step by step: directories go deeper than any stack.
+    fn drop(&mut self) {
+        let mut link = mem::replace(self.link.get_mut(), Link::Root);
+        let mut dead = self.me.clone();
+        loop {
+            let parent = match link {
+                Link::Root => return,
+                Link::Removed(parent) => parent,
+                Link::In(parent, name) => {
+                    let mut below = parent.below.lock();
+                    if below.get(&name).is_some_and(|known| known.ptr_eq(&dead)) {
+                        below.remove(&name);
+                    }
+                    drop(below);
+                    parent
+                }
+            };
+            let Some(mut parent) = Arc::into_inner(parent) else { return };
+            link = mem::replace(parent.link.get_mut(), Link::Root);
+            dead = parent.me.clone();
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! The namespace: the file system in memory, and what is mounted on it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+
+use super::hostfs::HostFs;
+use super::memfs::MemFs;
+use super::node::{New, Node, Opener};
+use super::{Namei, Place};
+use crate::cred::Cred;
+use crate::errno::{Errno, Result};
+use crate::fd::{File, FileKind, Null, OpenFlags, Zero};
+use crate::id::{Gid, Mode, Uid};
+use crate::sync::{AtomicUsize, Ordering};
+
+/// How a directory of the host is mounted.
+///
+/// ```
+/// let options = lwproc::MountOptions::new().read_only(true).owner(1001, 1001);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[must_use]
+pub struct MountOptions {
+    read_only: bool,
+    pub(super) owner: Option<(Uid, Gid)>,
+}
+
+impl MountOptions {
+    /// To be read and written; owners are the host's.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether nothing there can be changed: what would is `EROFS`.
+    pub fn read_only(mut self, read_only: bool) -> Self {
+        self.read_only = read_only;
+        self
+    }
+
+    /// All files there appear to be this user's and group's, whoever owns them on the host.
+    pub fn owner(mut self, uid: Uid, gid: Gid) -> Self {
+        self.owner = Some((uid, gid));
+        self
+    }
+}
+
+/// A file system that is part of the namespace.
+pub(super) struct Mount {
+    root: Arc<dyn Node>,
+    /// The directory that it hides; none for the file system at the root.
+    at: Option<Place>,
+    read_only: bool,
+}
+
+impl Mount {
+    pub(super) fn root(&self) -> &Arc<dyn Node> {
+        &self.root
+    }
+
+    pub(super) fn at(&self) -> Option<&Place> {
+        self.at.as_ref()
+    }
+
+    /// # Errors
+    /// `EROFS`: mounted to be read only.
+    pub(super) fn writable(&self) -> Result<()> {
+        if self.read_only { Err(Errno::EROFS) } else { Ok(()) }
+    }
+}
+
+/// A kernel's files: a file system in memory, and what is mounted on it.
+pub(crate) struct Namespace {
+    root: Place,
+    /// By the address of the directory that each hides, which each keeps.
+    mounts: RwLock<HashMap<usize, Arc<Mount>>>,
+    /// *Atomic*: how many mounts there are, so that a walk looks for them only where there are any.
+    count: AtomicUsize,
+    /// What opens devices, kept as long as the namespace: so the last use of one is never in the middle of a walk.
+    openers: Mutex<Vec<Opener>>,
+}
+
+fn address(node: &Arc<dyn Node>) -> usize {
+    Arc::as_ptr(node).cast::<()>().addr()
+}
+
+impl Namespace {
+    /// An empty file system of at most `limit` bytes, with `/tmp`, `/dev/null` and `/dev/zero`.
+    pub(crate) fn new(limit: u64) -> Arc<Self> {
+        let root: Arc<dyn Node> = MemFs::root(limit);
+        let mount = Mount { root: Arc::clone(&root), at: None, read_only: false };
+        let namespace = Self {
+            root: Place { node: root, mount: Arc::new(mount) },
+            mounts: RwLock::new(HashMap::new()),
+            count: AtomicUsize::new(0),
+            openers: Mutex::new(Vec::new()),
+        };
+        namespace.populate().expect("an empty file system has room for its first files");
+        Arc::new(namespace)
+    }
+
+    fn populate(&self) -> Result<()> {
+        let (root, superuser) = (&self.root.node, Cred::root());
+        root.make(&superuser, "tmp".as_ref(), New::Directory, 0o1777)?;
+        let dev = root.make(&superuser, "dev".as_ref(), New::Directory, 0o755)?;
+        let null: Opener = Arc::new(|_| Ok(Box::new(Null)));
+        let zero: Opener = Arc::new(|_| Ok(Box::new(Zero)));
+        for (name, number, opener) in [("null", 0x103, null), ("zero", 0x105, zero)] {
+            self.openers.lock().push(Arc::clone(&opener));
+            dev.make(&superuser, name.as_ref(), New::Device(number, opener), 0o666)?;
+        }
+        Ok(())
+    }
+
+    /// The directory at the top.
+    pub(crate) fn root(&self) -> Place {
+        self.root.clone()
+    }
+
+    /// A walk by root from the top.
+    fn with_namei<R>(&self, f: impl FnOnce(&Namei<'_>) -> R) -> R {
+        let superuser = Cred::root();
+        f(&Namei { namespace: self, cred: &superuser, root: &self.root, base: &self.root, umask: 0 })
+    }
+
+    /// What hides the directory `node`, if anything does.
+    #[inline]
+    pub(super) fn mounted_on(&self, node: &Arc<dyn Node>) -> Option<Arc<Mount>> {
+        // Relaxed: a hint; a mount made before the walk in this thread, or told of by one, is seen.
+        if self.count.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        self.mounts.read().get(&address(node)).cloned()
+    }
+
+    /// Keeps anything from being mounted or unmounted while the guard lives.
+    pub(super) fn hold(&self) -> Mounts<'_> {
+        Mounts(self.mounts.read())
+    }
+
+    /// Mounts a directory of the host on the directory `at`, which it hides.
+    ///
+    /// # Errors
+    /// Those of the path. `ENOTDIR`: no directory. `EBUSY`: the root, or something is mounted there.
+    pub(crate) fn mount(&self, at: &Path, dir: cap_std::fs::Dir, options: MountOptions) -> Result<()> {
+        let at = self.with_namei(|namei| namei.directory(at))?;
+        if Arc::ptr_eq(&at.node, at.mount.root()) {
+            return Err(Errno::EBUSY);
+        }
+        let root = HostFs::root(dir.into_std_file().into(), options.owner)?;
+        let mut mounts = self.mounts.write();
+        // It may have been removed meanwhile.
+        at.node.name()?;
+        let key = address(&at.node);
+        if mounts.contains_key(&key) {
+            return Err(Errno::EBUSY);
+        }
+        mounts.insert(key, Arc::new(Mount { root, at: Some(at), read_only: options.read_only }));
+        self.count.store(mounts.len(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Takes away what is mounted on `at`.
+    ///
+    /// # Errors
+    /// Those of the path. `EINVAL`: nothing is mounted there. `EBUSY`: a file there is open, a process is in it, or
+    /// something is mounted on it.
+    pub(crate) fn unmount(&self, at: &Path) -> Result<()> {
+        let Place { node, mount } = self.with_namei(|namei| namei.directory(at))?;
+        let key = match mount.at() {
+            Some(at) if Arc::ptr_eq(&node, mount.root()) => address(&at.node),
+            _ => return Err(Errno::EINVAL),
+        };
+        let mut mounts = self.mounts.write();
+        // With the table locked nobody walks into it any more: two are the table's and this one.
+        if Arc::strong_count(&mount) > 2 || !mounts.contains_key(&key) {
+            return Err(Errno::EBUSY);
+        }
+        let removed = mounts.remove(&key);
+        self.count.store(mounts.len(), Ordering::Relaxed);
+        drop(mounts);
+        drop(removed);
+        Ok(())
+    }
+
+    /// Makes a character device at `at`; each open of it refers to what `opener` then makes, given the flags.
+    ///
+    /// # Errors
+    /// Those of the path. `EEXIST`: there is something. `EPERM`: on a mount.
+    pub(crate) fn add_device(
+        &self,
+        at: &Path,
+        mode: Mode,
+        opener: impl Fn(OpenFlags) -> Result<Box<dyn File>> + Send + Sync + 'static,
+    ) -> Result<()> {
+        let opener: Opener = Arc::new(opener);
+        self.openers.lock().push(Arc::clone(&opener));
+        self.with_namei(|namei| namei.make(at, New::Device(0, opener), mode).map(drop))
+    }
+}
+
+impl fmt::Debug for Namespace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Namespace").field("mounts", &self.mounts.read().len()).finish_non_exhaustive()
+    }
+}
+
+/// The mounts, which stay as they are as long as this lives.
+pub(super) struct Mounts<'n>(RwLockReadGuard<'n, HashMap<usize, Arc<Mount>>>);
+
+impl Mounts<'_> {
+    /// # Errors
+    /// `EBUSY`: what is called `name` in `dir` is a directory that something is mounted on.
+    pub(super) fn check_free(&self, cred: &Cred, dir: &dyn Node, name: &std::ffi::OsStr) -> Result<()> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        match dir.lookup(cred, name) {
+            Ok(node) if node.kind() == FileKind::Directory && self.0.contains_key(&address(&node)) => Err(Errno::EBUSY),
+            _ => Ok(()),
+        }
+    }
+}
