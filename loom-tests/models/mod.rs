@@ -10,6 +10,7 @@ mod lwps;
 mod newlwp;
 mod segments;
 mod switch;
+mod wait;
 
 use std::ops::Deref;
 use std::panic::AssertUnwindSafe;
@@ -55,8 +56,16 @@ impl Model {
     /// Demands that the model fails once the code is broken by `fault`.
     fn must_fail(self, fault: Fault) {
         let _armed = fault.arm();
-        let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| self.check()));
-        assert!(outcome.is_err(), "{} holds in spite of {fault:?}", self.name);
+        assert!(self.fails(), "{} holds in spite of {fault:?}", self.name);
+    }
+
+    /// Demands that the model fails as it is: it uses the crate in a way that cannot work.
+    fn must_fail_unbroken(self) {
+        assert!(self.fails(), "{} holds", self.name);
+    }
+
+    fn fails(self) -> bool {
+        std::panic::catch_unwind(AssertUnwindSafe(|| self.check())).is_err()
     }
 }
 

@@ -26,6 +26,10 @@ macro_rules! atomic {
             #[track_caller]
             pub(crate) fn store(&self, value: $value, ordering: Ordering) {
                 check_lives(self);
+                if std::thread::panicking() {
+                    // The model has failed: a drop that tidies up after itself has no loom to do it with.
+                    return;
+                }
                 self.0.store(value, Fault::weaken(ordering, Location::caller()));
             }
 

@@ -12,21 +12,46 @@ use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
 use std::panic::Location;
 use std::ptr::NonNull;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use fault::Fault;
 
-/// loom's mutex with parking_lot's face.
+/// A mutex that loom can follow, with parking_lot's face. When the model has failed, it leaves loom alone: what is
+/// dropped then may lock it.
 #[derive(Debug)]
-pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+pub(crate) struct Mutex<T> {
+    order: loom::sync::Mutex<()>,
+    value: std::sync::Mutex<T>,
+}
+
+/// A lock held; the value's is let go first.
+pub(crate) struct MutexGuard<'m, T> {
+    value: std::sync::MutexGuard<'m, T>,
+    _order: Option<loom::sync::MutexGuard<'m, ()>>,
+}
 
 impl<T> Mutex<T> {
     pub(crate) fn new(value: T) -> Self {
-        Self(loom::sync::Mutex::new(value))
+        Self { order: loom::sync::Mutex::new(()), value: std::sync::Mutex::new(value) }
     }
 
-    pub(crate) fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
-        self.0.lock().expect("a model does not panic while it holds a lock")
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        let order = (!std::thread::panicking()).then(|| self.order.lock().expect("loom's locks are not poisoned"));
+        MutexGuard { value: self.value.lock().unwrap_or_else(PoisonError::into_inner), _order: order }
+    }
+}
+
+impl<T> Deref for MutexGuard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T> DerefMut for MutexGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.value
     }
 }
 

@@ -1,0 +1,201 @@
+//! Blocking: nobody sleeps through what he waits for, above all not through a kill.
+
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+
+use loom::thread;
+
+use super::{Model, boot, host_thread};
+use crate::errno::{Errno, Result};
+use crate::park::Parker;
+use crate::sync::fault::Fault;
+use crate::sync::{AtomicU32, Ordering};
+use crate::wait;
+use crate::watch::{WaitQueue, Watch};
+
+/// A thread sleeps until a flag is up, another raises it and wakes it.
+const PARK: Model = Model {
+    name: "park against wake",
+    preemptions: None,
+    run: || {
+        let parker = Parker::new();
+        let flag = Arc::new(AtomicU32::new(0));
+        let waker = thread::spawn({
+            let (waker, flag) = (Waker::from(Arc::clone(&parker)), Arc::clone(&flag));
+            move || {
+                for raised in 1..=2 {
+                    flag.store(raised, Ordering::Relaxed);
+                    waker.wake_by_ref();
+                }
+            }
+        });
+        while flag.load(Ordering::Relaxed) != 2 {
+            // That the sleep ends is the model: loom reports a thread that sleeps for ever. And a wake hands on what was
+            // done before it, or else the flag might be read as down, and the thread sleep again.
+            parker.park(&[], None).unwrap();
+        }
+        waker.join().unwrap();
+    },
+};
+
+#[test]
+fn a_wake_is_never_lost() {
+    PARK.check();
+}
+
+#[test]
+fn a_lost_unpark_is_found() {
+    PARK.must_fail(Fault::NoUnpark);
+}
+
+#[test]
+fn a_sleep_that_is_begun_or_ended_in_two_steps_is_found() {
+    PARK.must_fail(Fault::Torn("src/park.rs"));
+}
+
+#[test]
+fn a_wake_that_hands_nothing_on_is_found() {
+    PARK.must_fail(Fault::Release("src/park.rs"));
+    PARK.must_fail(Fault::Acquire("src/park.rs"));
+}
+
+/// Sleeps until `ready`, as `wait::until` does, entering `queue` each time.
+fn sleep_until(queue: &Arc<WaitQueue>, ready: impl Fn() -> bool) {
+    let parker = Parker::new();
+    let waker = Waker::from(Arc::clone(&parker));
+    loop {
+        let mut watch = Watch::new(&waker);
+        watch.queue(queue);
+        if ready() {
+            return;
+        }
+        parker.park(&[], None).unwrap();
+    }
+}
+
+/// Two threads wait for the same change, a third makes it.
+const CHANGE: Model = Model {
+    name: "wait against change",
+    preemptions: Some(2),
+    run: || {
+        let queue = Arc::new(WaitQueue::new());
+        let changed = Arc::new(AtomicU32::new(0));
+        let waiters = [(); 2].map(|()| {
+            let (queue, changed) = (Arc::clone(&queue), Arc::clone(&changed));
+            thread::spawn(move || sleep_until(&queue, || changed.load(Ordering::Relaxed) == 1))
+        });
+        changed.store(1, Ordering::Relaxed);
+        queue.wake_all();
+        waiters.map(|waiter| waiter.join().unwrap());
+    },
+};
+
+#[test]
+fn who_enters_before_he_looks_sees_the_change_or_is_woken() {
+    CHANGE.check();
+}
+
+#[test]
+fn a_queue_without_fences_is_found() {
+    CHANGE.must_fail(Fault::Fence("src/watch.rs"));
+}
+
+/// As `CHANGE`, with the mistake that the queue's documentation warns of.
+const LOOK_FIRST: Model = Model {
+    name: "look first, enter then",
+    preemptions: Some(2),
+    run: || {
+        let queue = Arc::new(WaitQueue::new());
+        let changed = Arc::new(AtomicU32::new(0));
+        let waiter = thread::spawn({
+            let (queue, changed) = (Arc::clone(&queue), Arc::clone(&changed));
+            move || {
+                let parker = Parker::new();
+                let waker = Waker::from(Arc::clone(&parker));
+                while changed.load(Ordering::SeqCst) == 0 {
+                    let mut watch = Watch::new(&waker);
+                    watch.queue(&queue);
+                    parker.park(&[], None).unwrap();
+                }
+            }
+        });
+        changed.store(1, Ordering::SeqCst);
+        queue.wake_all();
+        waiter.join().unwrap();
+    },
+};
+
+#[test]
+fn who_looks_before_he_enters_is_found() {
+    LOOK_FIRST.must_fail_unbroken();
+}
+
+/// A lwp blocks for good in one thread, another kills its process.
+const KILL: Model = Model {
+    name: "kill against block",
+    preemptions: Some(3),
+    run: || {
+        let kernel = boot();
+        let mut lwp = kernel.spawn();
+        let pid = lwp.pid();
+        let blocked = host_thread(move || {
+            let outcome: Result<()> = lwp.enter(|| wait::until(None, |_| Poll::Pending));
+            assert_eq!(outcome, Err(Errno::EINTR));
+            drop(lwp);
+        });
+        kernel.kill(pid).expect("it lives: its lwp is blocked");
+        blocked.join().unwrap();
+        assert_eq!(kernel.kill(pid), Err(Errno::ESRCH));
+        assert_eq!((kernel.usage().procs, kernel.usage().lwps), (0, 0));
+    },
+};
+
+#[test]
+fn nobody_sleeps_through_a_kill() {
+    KILL.check();
+}
+
+#[test]
+fn a_kill_that_wakes_nobody_is_found() {
+    KILL.must_fail(Fault::NoUnpark);
+}
+
+#[test]
+fn a_kill_without_fences_is_found() {
+    KILL.must_fail(Fault::Fence("src/watch.rs"));
+}
+
+/// One thread kills a process, another releases its last lwp, a third adds one.
+const KILL_RELEASE: Model = Model {
+    name: "kill against release and newlwp",
+    preemptions: Some(2),
+    run: || {
+        let kernel = boot();
+        let lwp = kernel.spawn();
+        let pid = lwp.pid();
+        let other = host_thread({
+            let kernel = kernel.another();
+            move || match kernel.newlwp(pid) {
+                Ok(()) => kernel.releaselwp(),
+                Err(error) => assert!([Errno::ESRCH, Errno::EBUSY].contains(&error), "{error}"),
+            }
+        });
+        let killed = kernel.kill(pid);
+        assert_eq!(killed, Ok(()));
+        assert_eq!(kernel.newlwp(pid), Err(Errno::EBUSY));
+        drop(lwp);
+        other.join().unwrap();
+        assert_eq!(kernel.kill(pid), Err(Errno::ESRCH));
+        assert_eq!((kernel.usage().procs, kernel.usage().lwps), (0, 0));
+    },
+};
+
+#[test]
+fn a_killed_process_takes_no_lwp_and_ends_with_its_last() {
+    KILL_RELEASE.check();
+}
+
+#[test]
+fn a_kill_in_two_steps_is_found() {
+    KILL_RELEASE.must_fail(Fault::Torn("proc/lwpcount.rs"));
+}
