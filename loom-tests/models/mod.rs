@@ -6,6 +6,7 @@
 
 mod claim;
 mod fds;
+mod halt;
 mod lwps;
 mod newlwp;
 mod segments;

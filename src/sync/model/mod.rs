@@ -138,37 +138,41 @@ impl<T> SnapshotCache<T> {
     }
 }
 
-/// A value that is made once. The lock is there for loom to see what comes before what.
+/// A value that is made once, as weakly ordered as std's.
 #[derive(Debug)]
 pub(crate) struct OnceLock<T> {
-    order: Mutex<()>,
+    made: loom::sync::atomic::AtomicBool,
+    making: Mutex<()>,
     value: std::sync::OnceLock<T>,
 }
 
 impl<T> OnceLock<T> {
     pub(crate) fn new() -> Self {
-        Self { order: Mutex::new(()), value: std::sync::OnceLock::new() }
+        Self::of(std::sync::OnceLock::new())
+    }
+
+    fn of(value: std::sync::OnceLock<T>) -> Self {
+        Self { made: loom::sync::atomic::AtomicBool::new(value.get().is_some()), making: Mutex::new(()), value }
     }
 
     pub(crate) fn get(&self) -> Option<&T> {
-        drop(self.order.lock());
-        self.value.get()
-    }
-
-    pub(crate) fn set(&self, value: T) -> Result<(), T> {
-        let _order = self.order.lock();
-        self.value.set(value)
+        if self.made.load(Ordering::Acquire) { self.value.get() } else { None }
     }
 
     pub(crate) fn get_or_init(&self, make: impl FnOnce() -> T) -> &T {
-        let _order = self.order.lock();
-        self.value.get_or_init(make)
+        if let Some(value) = self.get() {
+            return value;
+        }
+        let _making = self.making.lock();
+        let value = self.value.get_or_init(make);
+        self.made.store(true, Ordering::Release);
+        value
     }
 }
 
 impl<T> From<T> for OnceLock<T> {
     fn from(value: T) -> Self {
-        Self { order: Mutex::new(()), value: value.into() }
+        Self::of(value.into())
     }
 }
 
