@@ -9,6 +9,7 @@ mod fds;
 mod halt;
 mod lwps;
 mod newlwp;
+mod procs;
 mod segments;
 mod switch;
 mod wait;

@@ -15,13 +15,13 @@
 use std::sync::Arc;
 
 use bitflags::bitflags;
-use crossbeam_epoch::{Atomic, Guard, Shared};
+use crossbeam_epoch::{Guard, Shared};
 
 use super::OpenFile;
 use super::description::Description;
 use crate::errno::{Errno, Result};
 use crate::id::Fd;
-use crate::sync::{AtomicU32, Ordering};
+use crate::sync::{Atomic, AtomicU32, Ordering};
 use crate::table::{self, Segment, Segments};
 
 bitflags! {

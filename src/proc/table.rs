@@ -1,16 +1,16 @@
 //! The process table: pids to processes.
 
-use crossbeam_epoch::{Atomic, Guard, Owned, Shared};
+use crossbeam_epoch::{Guard, Owned, Shared};
 
 use super::{Birth, Proc};
 use crate::id::Pid;
-use crate::sync::{AtomicI32, AtomicU32, Ordering};
+use crate::sync::{Atomic, AtomicI32, AtomicU32, Ordering};
 use crate::table::{self, Indices, Segment, Segments};
 
 #[cfg(not(loom))]
 const FIRST: usize = 64;
 #[cfg(loom)]
-const FIRST: usize = 2;
+const FIRST: usize = 1;
 const SEGMENTS: usize = 14;
 
 /// No pid: the slot is free.

@@ -1,5 +1,6 @@
 //! `sync` as it runs: `std` atomics, parking_lot, crossbeam-queue, arc-swap.
 
+pub(crate) use crossbeam_epoch::Atomic;
 pub(crate) use parking_lot::Mutex;
 pub(crate) use std::sync::OnceLock;
 pub(crate) use std::sync::atomic::{

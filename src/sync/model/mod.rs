@@ -1,9 +1,11 @@
 //! `sync` under loom.
 
 mod atomic;
+mod atomic_epoch;
 pub(crate) mod fault;
 
 pub(crate) use atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, fence};
+pub(crate) use atomic_epoch::Atomic;
 pub(crate) use loom::sync::atomic::Ordering;
 
 use std::collections::VecDeque;
