@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::id::{Pid, Uid};
 use crate::kernel::Kernel;
 use crate::table;
+use crate::vfs::Cwd;
 
 /// One process, as [`Kernel::ps`] found it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +48,8 @@ struct Lwps {
 }
 
 impl Kernel {
-    /// Lists the processes. The walk over the tables takes no lock and stops nobody.
+    /// Lists the processes. The walk over the tables takes no lock and stops nobody; afterwards each file system is asked
+    /// what the working directories are called.
     ///
     /// ```
     /// use lwproc::{Kernel, ProcOptions};
@@ -69,25 +72,27 @@ impl Kernel {
             of_proc.running += u32::from(lwp.running);
             of_proc.switches += lwp.switches;
         }
+        let mut found: Vec<(PsRow, Arc<Cwd>)> = Vec::new();
         let guard = table::pin();
-        let mut rows: Vec<PsRow> = inner
-            .procs
-            .iter(&guard)
-            .map(|proc| {
-                let lwps = lwps.remove(&proc.pid).unwrap_or_default();
-                PsRow {
-                    pid: proc.pid,
-                    ppid: inner.parent(proc),
-                    uid: proc.identity.load().cred.euid,
-                    lwps: lwps.all,
-                    running: lwps.running,
-                    fds: proc.fds.open_count(),
-                    switches: lwps.switches + proc.past_switches(),
-                    cwd: proc.cwd.load().path().unwrap_or_else(|_| "?".into()),
-                    name: proc.name.load().to_string(),
-                }
-            })
-            .collect();
+        found.extend(inner.procs.iter(&guard).map(|proc| {
+            let lwps = lwps.remove(&proc.pid).unwrap_or_default();
+            let row = PsRow {
+                pid: proc.pid,
+                ppid: inner.parent(proc),
+                uid: proc.identity.load().cred.euid,
+                lwps: lwps.all,
+                running: lwps.running,
+                fds: proc.fds.open_count(),
+                switches: lwps.switches + proc.past_switches(),
+                cwd: PathBuf::new(),
+                name: proc.name.load().to_string(),
+            };
+            (row, proc.cwd.load_full())
+        }));
+        // File systems are asked off the guard: that may take its time.
+        drop(guard);
+        let path = |cwd: &Cwd| cwd.path().unwrap_or_else(|_| "?".into());
+        let mut rows: Vec<PsRow> = found.into_iter().map(|(row, cwd)| PsRow { cwd: path(&cwd), ..row }).collect();
         rows.sort_by_key(|row| row.pid);
         Ps(rows)
     }
