@@ -48,11 +48,6 @@ impl Pid {
     pub(crate) const fn index(self) -> Option<u32> {
         if self.0 < 0 { None } else { Some(self.0 as u32 & ((1 << Self::INDEX_BITS) - 1)) }
     }
-
-    /// How often the slot had been used before.
-    pub(crate) const fn uses(self) -> u32 {
-        self.0 as u32 >> Self::INDEX_BITS
-    }
 }
 
 impl fmt::Display for Pid {
@@ -150,7 +145,9 @@ mod tests {
         for (uses, index) in [(0, 2), (1, 2), (Pid::USES - 1, (1 << Pid::INDEX_BITS) - 1)] {
             let pid = Pid::pack(uses, index);
             assert!(pid.raw() >= 0);
-            assert_eq!((pid.uses(), pid.index()), (uses, Some(index)));
+            assert_eq!(pid.index(), Some(index));
+            assert_eq!(Pid::pack(uses + Pid::USES, index), pid, "uses wrap");
+            assert_ne!(Pid::pack(uses + 1, index), pid);
         }
         assert_eq!(Pid::pack(0, 2).raw(), 2);
         assert_eq!(Pid::from_raw(-1).index(), None);

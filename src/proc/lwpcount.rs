@@ -42,11 +42,6 @@ impl LwpCount {
         Self(AtomicU32::new(1))
     }
 
-    /// The number of lwps.
-    pub(crate) fn get(&self) -> u32 {
-        self.0.load(Ordering::Relaxed) & COUNT
-    }
-
     /// Whether the process was killed or is ending.
     #[inline]
     pub(crate) fn exiting(&self) -> bool {
