@@ -122,6 +122,12 @@ impl Permissions {
         Self { mode: kind as Mode | mode, uid: cred.euid, gid }
     }
 
+    /// The same without set-user-ID, and without set-group-ID where the group may execute: else that is no such bit.
+    pub(super) fn stripped(self) -> Self {
+        let strip = if self.mode & 0o010 == 0 { S_ISUID } else { S_ISUID | S_ISGID };
+        Self { mode: self.mode & !strip, ..self }
+    }
+
     /// What the owner, group and mode are after `change` by `cred`.
     ///
     /// # Errors
@@ -140,13 +146,7 @@ impl Permissions {
             Change::Owner(uid, gid) => {
                 permitted(cred.is_root() || uid.is_none_or(|uid| owner && uid == self.uid))?;
                 permitted(cred.is_root() || gid.is_none_or(|gid| owner && (gid == self.gid || cred.in_group(gid))))?;
-                let mut mode = self.mode;
-                if !self.is_directory() {
-                    mode &= !S_ISUID;
-                    if mode & 0o010 != 0 {
-                        mode &= !S_ISGID;
-                    }
-                }
+                let Self { mode, .. } = if self.is_directory() { self } else { self.stripped() };
                 Ok(Self { mode, uid: uid.unwrap_or(self.uid), gid: gid.unwrap_or(self.gid) })
             }
             Change::Times(SetTime::Omit, SetTime::Omit) => Ok(self),

@@ -3,6 +3,8 @@
 //! The host is only ever given one name at a time, relative to a directory that is open, and told not to follow links.
 //! Where a node is used again it is by its descriptor, through `/proc/self/fd`. So nothing that others do to the host's
 //! directories meanwhile leads out of the one that was mounted.
+//!
+//! Set-ID bits go when the host takes them: a host process of root's may write without.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -374,7 +376,7 @@ impl Node for HostNode {
         Ok(self.fd.as_fd())
     }
 
-    fn set_len(&self, len: u64) -> Result<()> {
+    fn set_len(&self, len: u64, _strip: bool) -> Result<()> {
         let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let fd = retry(|| rustix::fs::openat(CWD, self.way(), flags, HostMode::empty()))?;
         retry(|| rustix::fs::ftruncate(&fd, len))

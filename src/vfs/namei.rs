@@ -109,8 +109,16 @@ pub(super) enum Last {
     Follow,
     /// Looked up; a link is followed only where a slash comes after it.
     Keep,
+    /// Looked up, to be made if it is not there: no slash may come after it. `follow`: a link is followed.
+    Create { follow: bool },
     /// Not looked up.
     Parent,
+}
+
+impl Last {
+    fn follows(self) -> bool {
+        matches!(self, Self::Follow | Self::Create { follow: true })
+    }
 }
 
 /// The last component of a path.
@@ -175,7 +183,8 @@ impl<'a> Namei<'a> {
     /// # Errors
     /// `ENOENT`: the path is empty, or something on the way is not there. `EINVAL`: it has a NUL. `ENAMETOOLONG`: it is
     /// longer than 4,095 bytes, or a component longer than 255. `ENOTDIR`: something that more comes after is no
-    /// directory. `EACCES`: no permission to search a directory. `ELOOP`: more than 40 links.
+    /// directory. `EACCES`: no permission to search a directory. `ELOOP`: more than 40 links. `EISDIR`: a slash at the
+    /// end, with [`Last::Create`].
     pub(super) fn walk<'w>(&self, path: &'w Path, last: Last) -> Result<Found<'w>>
     where
         'a: 'w,
@@ -215,9 +224,17 @@ impl<'a> Namei<'a> {
                     at = next;
                     continue;
                 }
-                _ if component.len() > NAME_MAX => return Err(Errno::ENAMETOOLONG),
-                _ if is_last && last == Last::Parent => return Ok(found(here, text, None, Kind::Plain)),
                 _ => {}
+            }
+            // All else is refused only to those who may search.
+            let refused = match last {
+                _ if component.len() > NAME_MAX => Some(Errno::ENAMETOOLONG),
+                Last::Create { .. } if is_last && slash => Some(Errno::EISDIR),
+                _ => None,
+            };
+            if refused.is_some() || is_last && last == Last::Parent {
+                here.node.permissions()?.check(self.cred, Access::EXECUTE)?;
+                return refused.map_or_else(|| Ok(found(here, text, None, Kind::Plain)), Err);
             }
             let node = match here.node.lookup(self.cred, OsStr::from_bytes(component)) {
                 Ok(node) => node,
@@ -225,7 +242,7 @@ impl<'a> Namei<'a> {
                 Err(error) => return Err(error),
             };
             match node.kind() {
-                FileKind::Symlink if !is_last || slash || last == Last::Follow => {
+                FileKind::Symlink if !is_last || slash || last.follows() => {
                     links += 1;
                     if links > LINKS_MAX {
                         return Err(Errno::ELOOP);

@@ -24,13 +24,15 @@ impl Namei<'_> {
     /// Those of [`sys::open`](crate::sys::open).
     pub(crate) fn open(&self, path: &Path, flags: OpenFlags, mode: Mode) -> Result<OpenNode> {
         let exclusive = flags.contains(OpenFlags::CREAT | OpenFlags::EXCL);
-        let last = if flags.contains(OpenFlags::NOFOLLOW) || exclusive { Last::Keep } else { Last::Follow };
+        let follow = !flags.contains(OpenFlags::NOFOLLOW) && !exclusive;
+        let last = match (flags.contains(OpenFlags::CREAT), follow) {
+            (true, follow) => Last::Create { follow },
+            (false, true) => Last::Follow,
+            (false, false) => Last::Keep,
+        };
         let found = self.walk(path, last)?;
         if !flags.contains(OpenFlags::CREAT) {
             return self.open_found(found, flags);
-        }
-        if found.slash {
-            return Err(Errno::EISDIR);
         }
         if found.exists() {
             return if exclusive { Err(Errno::EEXIST) } else { self.open_found(found, flags) };
@@ -42,7 +44,7 @@ impl Namei<'_> {
         let Name::Plain(name) = found.name() else { return Err(Errno::EISDIR) };
         match found.dir.node.make(self.cred, name, New::Regular, mode & !self.umask) {
             // Whoever makes a file may use it, whatever its mode.
-            Ok(node) => OpenNode::new(node, Arc::clone(&found.dir.mount), flags - OpenFlags::TRUNC),
+            Ok(node) => OpenNode::new(node, Arc::clone(&found.dir.mount), flags - OpenFlags::TRUNC, self.cred),
             // Somebody else was faster.
             Err(Errno::EEXIST) if !exclusive => self.open(path, flags - OpenFlags::CREAT, mode),
             Err(error) => Err(error),
@@ -77,9 +79,9 @@ impl Namei<'_> {
             }
         }
         if cuts && node.kind() == FileKind::Regular {
-            node.set_len(0)?;
+            node.set_len(0, !self.cred.is_root())?;
         }
-        OpenNode::new(node, Arc::clone(&mount), flags)
+        OpenNode::new(node, Arc::clone(&mount), flags, self.cred)
     }
 
     /// The attributes of a file; of what a link refers to.
@@ -308,7 +310,7 @@ impl Namei<'_> {
         }
         node.permissions()?.check(self.cred, Access::WRITE)?;
         mount.writable()?;
-        node.set_len(len)
+        node.set_len(len, !self.cred.is_root())
     }
 
     /// The directory at `path`, to be a process's working directory or root.

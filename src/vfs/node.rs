@@ -144,25 +144,26 @@ pub(super) trait Node: Any + Send + Sync {
         Err(Errno::EOPNOTSUPP)
     }
 
-    // What follows is what `File` has under the same names, for nodes that are `Opened::Node`.
+    // What follows is what `File` has under the same names, for nodes that are `Opened::Node`. `strip`: set-ID bits go,
+    // since somebody else than root changes the contents.
 
     fn read_at(&self, buf: &mut [u8], at: u64) -> Result<usize> {
         let _ = (buf, at);
         Err(Errno::EISDIR)
     }
 
-    fn write_at(&self, buf: &[u8], at: u64) -> Result<usize> {
-        let _ = (buf, at);
+    fn write_at(&self, buf: &[u8], at: u64, strip: bool) -> Result<usize> {
+        let _ = (buf, at, strip);
         Err(Errno::EISDIR)
     }
 
-    fn append(&self, buf: &[u8]) -> Result<(usize, u64)> {
-        let _ = buf;
+    fn append(&self, buf: &[u8], strip: bool) -> Result<(usize, u64)> {
+        let _ = (buf, strip);
         Err(Errno::EISDIR)
     }
 
-    fn set_len(&self, len: u64) -> Result<()> {
-        let _ = len;
+    fn set_len(&self, len: u64, strip: bool) -> Result<()> {
+        let _ = (len, strip);
         Err(if self.kind() == FileKind::Directory { Errno::EISDIR } else { Errno::EINVAL })
     }
 

@@ -18,11 +18,13 @@ pub(crate) struct OpenNode {
     opened: Opened,
     node: Arc<dyn Node>,
     mount: Arc<Mount>,
+    /// Whether writing takes set-ID bits away: opened by somebody else than root.
+    strips: bool,
 }
 
 impl OpenNode {
-    pub(super) fn new(node: Arc<dyn Node>, mount: Arc<Mount>, flags: OpenFlags) -> Result<Self> {
-        Ok(Self { opened: node.open(flags)?, node, mount })
+    pub(super) fn new(node: Arc<dyn Node>, mount: Arc<Mount>, flags: OpenFlags, cred: &Cred) -> Result<Self> {
+        Ok(Self { opened: node.open(flags)?, node, mount, strips: !cred.is_root() })
     }
 
     /// Opens a device. This runs the embedder's code.
@@ -101,14 +103,14 @@ impl File for OpenNode {
     fn write_at(&self, buf: &[u8], at: u64) -> Result<usize> {
         match &self.opened {
             Opened::File(file) => file.write_at(buf, at),
-            _ => self.node.write_at(buf, at),
+            _ => self.node.write_at(buf, at, self.strips),
         }
     }
 
     fn append(&self, buf: &[u8]) -> Result<(usize, u64)> {
         match &self.opened {
             Opened::File(file) => file.append(buf),
-            _ => self.node.append(buf),
+            _ => self.node.append(buf, self.strips),
         }
     }
 
@@ -134,7 +136,7 @@ impl File for OpenNode {
     fn set_len(&self, len: u64) -> Result<()> {
         match &self.opened {
             Opened::File(file) => file.set_len(len),
-            _ => self.node.set_len(len),
+            _ => self.node.set_len(len, self.strips),
         }
     }
 

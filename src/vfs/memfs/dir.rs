@@ -188,9 +188,7 @@ impl MemDir {
         if is_dir && to_dir.is_in(&node) {
             return Err(Errno::EINVAL);
         }
-        if let Some(MemNode::Dir(there)) = &there
-            && there.ino == self.ino
-        {
+        if there.as_ref().is_some_and(|there| self.is_in(there)) {
             return Err(Errno::ENOTEMPTY);
         }
         if there.as_ref().is_some_and(|there| there.is(&node)) {

@@ -57,7 +57,7 @@ impl MemFile {
     ///
     /// # Errors
     /// `EFBIG`: beyond [`SIZE_MAX`]. `ENOSPC`: there is room for nothing.
-    fn write(&self, state: &mut State, buf: &[u8], at: u64) -> Result<usize> {
+    fn write(&self, state: &mut State, buf: &[u8], at: u64, strip: bool) -> Result<usize> {
         if buf.is_empty() {
             return Ok(0);
         }
@@ -81,6 +81,9 @@ impl MemFile {
         data[start..start + over].copy_from_slice(&buf[..over]);
         data.extend_from_slice(&buf[over..len]);
         attributes.modified();
+        if strip {
+            attributes.permissions = attributes.permissions.stripped();
+        }
         Ok(len)
     }
 }
@@ -121,18 +124,18 @@ impl Node for MemFile {
         Ok(len)
     }
 
-    fn write_at(&self, buf: &[u8], at: u64) -> Result<usize> {
-        self.write(&mut self.state.write(), buf, at)
+    fn write_at(&self, buf: &[u8], at: u64, strip: bool) -> Result<usize> {
+        self.write(&mut self.state.write(), buf, at, strip)
     }
 
-    fn append(&self, buf: &[u8]) -> Result<(usize, u64)> {
+    fn append(&self, buf: &[u8], strip: bool) -> Result<(usize, u64)> {
         let mut state = self.state.write();
         let end = state.data.len() as u64;
-        let written = self.write(&mut state, buf, end)?;
+        let written = self.write(&mut state, buf, end, strip)?;
         Ok((written, end + written as u64))
     }
 
-    fn set_len(&self, len: u64) -> Result<()> {
+    fn set_len(&self, len: u64, strip: bool) -> Result<()> {
         if len > SIZE_MAX {
             return Err(Errno::EFBIG);
         }
@@ -150,6 +153,9 @@ impl Node for MemFile {
             data.shrink_to(data.len() * 2);
         }
         attributes.modified();
+        if strip {
+            attributes.permissions = attributes.permissions.stripped();
+        }
         Ok(())
     }
 }
