@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use crate::curlwp::{cpu, fatal};
 use crate::fd::FdTable;
 use crate::kernel::{FatalKind, Inner};
+use crate::locals::Locals;
 use crate::lwp::Slot;
 use crate::proc::{Detach, Proc};
 
@@ -29,7 +30,7 @@ pub(crate) unsafe fn release(kernel: &Inner, slot: &Slot) {
     let ended = match proc.lwps.detach() {
         // From here on the process is the others'.
         Detach::Remaining => None,
-        Detach::Last => Some(end(proc)),
+        Detach::Last => Some((proc, end(proc))),
         Detach::Ending => fatal(kernel, FatalKind::AlreadyEnding),
     };
     cpu(|cpu| {
@@ -40,37 +41,62 @@ pub(crate) unsafe fn release(kernel: &Inner, slot: &Slot) {
     });
     // SAFETY: Running is still held, and nothing uses the lwp any more.
     unsafe { kernel.lwps.free(slot) };
-    if let Some(panic) = ended {
+    if let Some((proc, mut ended)) = ended {
+        // What drops have left in it since. Nobody is in the process any more, so nothing comes after this: its memory
+        // goes without the embedder's code.
+        if ended.last_user {
+            close_all(&proc.fds, &mut ended.panic);
+        }
+        if let Some(locals) = proc.locals_if_any() {
+            drop_all(locals, &mut ended.panic);
+        }
         // SAFETY: `end` made it dead; the one last lwp does this, once.
         unsafe { kernel.procs.remove(pid) };
-        if let Some(panic) = panic {
-            resume_unwind(panic);
-        }
+        go_on(ended.panic);
     }
 }
 
-type Panic = Box<dyn Any + Send>;
+pub(crate) type Panic = Box<dyn Any + Send>;
 
-/// Runs what a process leaves to be run, and gives the first panic of it.
-fn end(proc: &Proc) -> Option<Panic> {
+/// A process that has ended, but for its memory.
+struct Ended {
+    /// The first panic of the embedder's part of it.
+    panic: Option<Panic>,
+    /// Nobody else uses its descriptors.
+    last_user: bool,
+}
+
+/// Runs what a process leaves to be run.
+fn end(proc: &Proc) -> Ended {
     let mut panic = None;
     let last_user = proc.fds.leave();
     if last_user {
         close_all(&proc.fds, &mut panic);
     }
     if let Some(locals) = proc.locals_if_any() {
-        for hook in locals.take_exit_hooks() {
+        // One at a time: a hook may set another.
+        while let Some(hook) = locals.take_exit_hook() {
             catch(|| hook(proc.pid), &mut panic);
         }
-        catch(|| locals.clear(), &mut panic);
         if last_user {
             // What the hooks opened.
             close_all(&proc.fds, &mut panic);
         }
+        drop_all(locals, &mut panic);
     }
     proc.identity.load().user.remove_proc();
     proc.lwps.dead();
-    panic
+    Ended { panic, last_user }
+}
+
+/// Drops the embedder's values, and hooks that came too late to run, each in spite of the others' panics.
+fn drop_all(locals: &Locals, panic: &mut Option<Panic>) {
+    for value in locals.take_values() {
+        catch(|| drop(value), panic);
+    }
+    while let Some(hook) = locals.take_exit_hook() {
+        catch(|| drop(hook), panic);
+    }
 }
 
 /// Closes every descriptor, each in spite of the others' panics.
@@ -79,12 +105,25 @@ pub(crate) fn close_all(fds: &FdTable, panic: &mut Option<Panic>) {
 }
 
 /// Runs `f`, and keeps its panic if it is the first. Whether there was none.
-fn catch(f: impl FnOnce(), first: &mut Option<Panic>) -> bool {
+pub(crate) fn catch(f: impl FnOnce(), first: &mut Option<Panic>) -> bool {
     match catch_unwind(AssertUnwindSafe(f)) {
         Ok(()) => true,
         Err(panic) => {
-            first.get_or_insert(panic);
+            match first {
+                None => *first = Some(panic),
+                // Not dropped: a payload's drop is anybody's code, and may panic.
+                Some(_) => std::mem::forget(panic),
+            }
             false
         }
+    }
+}
+
+/// Lets a panic that was kept go on, unless the thread is panicking already, which would abort.
+pub(crate) fn go_on(panic: Option<Panic>) {
+    match panic {
+        Some(panic) if std::thread::panicking() => std::mem::forget(panic),
+        Some(panic) => resume_unwind(panic),
+        None => {}
     }
 }

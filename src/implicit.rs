@@ -10,7 +10,7 @@ use std::ptr;
 use std::sync::Arc;
 
 use crate::curlwp::{Context, cpu};
-use crate::exit;
+use crate::exit::{self, Panic};
 use crate::kernel::{Inner, Kernel};
 use crate::lwp::{Slot, SwitchError};
 use crate::proc::Proc;
@@ -43,11 +43,15 @@ impl HostThread {
             cpu.set_context(Context::NONE);
             left
         });
+        // A panic of the embedder's was reported when it began, and there is nobody left for it to go on to.
+        let mut panic = None;
         // SAFETY: the context was this thread's and is no more; the stays keep its kernel until after this.
-        unsafe { let_go(left) };
+        unsafe { let_go(left, &mut panic) };
         for Stay { kernel, implicit } in stays {
             kernel.put_implicit(implicit);
+            exit::catch(|| drop(kernel), &mut panic);
         }
+        std::mem::forget(panic);
     }
 }
 
@@ -70,25 +74,36 @@ pub(crate) fn end_host_thread() {
 /// [`SwitchError::HostEnding`]: the thread's own destructors are past the point where it could be handed back.
 #[cold]
 fn attach(kernel: &Arc<Inner>) -> Result<*const Slot, SwitchError> {
-    let mut gone = Vec::new();
+    forget_halted(kernel);
+    // From here on no code of the embedder's runs: the address is good until the caller makes use of it.
     let attached = HOST.try_with(|host| {
         let mut stays = host.stays.borrow_mut();
         if let Some(stay) = stays.iter().find(|stay| Arc::ptr_eq(&stay.kernel, kernel)) {
             return &raw const *stay.implicit;
-        }
-        // Kernels that halted since are let go of, unless a context put aside may be in one.
-        let (here, nested) = cpu(|cpu| (cpu.kernel.get(), cpu.nested.get()));
-        if nested == 0 {
-            gone.extend(stays.extract_if(.., |stay| stay.kernel.halted() && !ptr::eq(&*stay.kernel, here)));
         }
         let implicit = kernel.take_implicit();
         let address = &raw const *implicit;
         stays.push(Stay { kernel: Arc::clone(kernel), implicit });
         address
     });
-    // Off the borrow: the memory of a kernel may hold the embedder's values.
-    drop(gone);
     attached.map_err(|_| SwitchError::HostEnding)
+}
+
+/// Lets go of the memory of kernels that halted since this thread was in them, unless a context put aside may be in one.
+///
+/// That memory may hold the embedder's values: their drops run here, and may change the context.
+fn forget_halted(but: &Arc<Inner>) {
+    let (here, nested) = cpu(|cpu| (cpu.kernel.get(), cpu.nested.get()));
+    if nested != 0 {
+        return;
+    }
+    let gone = HOST.try_with(|host| {
+        let of_no_use =
+            |stay: &mut Stay| stay.kernel.halted() && !ptr::eq(&*stay.kernel, here) && !Arc::ptr_eq(&stay.kernel, but);
+        host.stays.borrow_mut().extract_if(.., of_no_use).collect::<Vec<_>>()
+    });
+    // Off the borrow.
+    drop(gone);
 }
 
 /// This thread's implicit lwp in `kernel`, which `bind` then asks for. The context stays.
@@ -120,18 +135,21 @@ pub(crate) unsafe fn bind(kernel: &Kernel, implicit: *const Slot, slot: *const S
         } else {
             let left = cpu.context();
             cpu.set_context(Context { current: slot, implicit, kernel: here });
+            let mut panic = None;
             // SAFETY: the context was this thread's and is no more; the thread's stay keeps its kernel.
-            unsafe { let_go(left) };
+            unsafe { let_go(left, &mut panic) };
+            exit::go_on(panic);
         }
     });
 }
 
-/// Lets go of the lwp of a context that this thread has left, in a kernel that may have halted.
+/// Lets go of the lwp of a context that this thread has left, in a kernel that may have halted. Keeps the first panic of
+/// what then ends.
 ///
 /// # Safety
 /// The context was this thread's, is no more, and its kernel's memory is still kept.
 #[cold]
-unsafe fn let_go(left: Context) {
+unsafe fn let_go(left: Context, panic: &mut Option<Panic>) {
     let Some(slot) = left.dedicated() else { return };
     // SAFETY: this thread held it, and uses it no more.
     unsafe { slot.yield_now() };
@@ -143,34 +161,50 @@ unsafe fn let_go(left: Context) {
         Arc::from_raw(left.kernel)
     };
     if kernel.halted() {
-        reap(&kernel);
+        reap(&kernel, panic);
     }
+    // The memory of a kernel may hold the embedder's values.
+    exit::catch(|| drop(kernel), panic);
 }
 
 /// The halt of a kernel whose last handle is gone: releases what no host thread runs, and closes what pid 1 has open.
 pub(crate) fn halt(kernel: &Arc<Inner>) {
     // SeqCst: pairs with the fence in `let_go`.
     fence(Ordering::SeqCst);
-    reap(kernel);
-    let _nested = Nested::enter(kernel);
     let mut panic = None;
-    exit::close_all(&kernel.init().fds, &mut panic);
-    if let Some(panic) = panic.filter(|_| !std::thread::panicking()) {
-        std::panic::resume_unwind(panic);
-    }
+    reap(kernel, &mut panic);
+    exit::catch(
+        || {
+            let _nested = Nested::enter(kernel);
+            let mut panic = None;
+            exit::close_all(&kernel.init().fds, &mut panic);
+            exit::go_on(panic);
+        },
+        &mut panic,
+    );
+    exit::go_on(panic);
 }
 
-/// Releases all lwps of a halted kernel that are Idle.
-fn reap(kernel: &Arc<Inner>) {
+/// Releases all lwps of a halted kernel that are Idle, each in spite of the others' panics.
+fn reap(kernel: &Arc<Inner>, panic: &mut Option<Panic>) {
     for lwp in kernel.lwps.iter() {
         let Some(slot) = kernel.lwps.slot(lwp.handle) else { continue };
-        if slot.claim(lwp.handle, cpu(|cpu| cpu.host())).is_ok() {
+        let release = || {
             let nested = Nested::enter(kernel);
+            if slot.claim(lwp.handle, cpu(|cpu| cpu.host())).is_err() {
+                return;
+            }
+            // SAFETY: claimed just now.
+            if unsafe { slot.proc() }.lwps.ending() {
+                // Left in the midst of its end, which was fatal. It stays claimed, out of everybody's reach.
+                return;
+            }
             // SAFETY: claimed just now.
             unsafe { nested.run(slot) };
             // SAFETY: it is the current lwp.
             unsafe { exit::release(kernel, slot) };
-        }
+        };
+        exit::catch(release, panic);
     }
 }
 
@@ -190,14 +224,15 @@ impl<'k> Nested<'k> {
     #[inline]
     pub(crate) fn enter(kernel: &'k Arc<Inner>) -> Self {
         cpu(|cpu| {
-            let aside = cpu.context();
             let here = Arc::as_ptr(kernel);
             let mut borrowed = None;
-            let implicit = if ptr::eq(aside.kernel, here) {
-                aside.implicit
+            let implicit = if ptr::eq(cpu.kernel.get(), here) {
+                cpu.implicit.get()
             } else {
                 attach(kernel).unwrap_or_else(|_| &raw const **borrowed.insert(kernel.take_implicit()))
             };
+            // Not before: `attach` may run the embedder's code, which may change the context.
+            let aside = cpu.context();
             cpu.nested.set(cpu.nested.get() + 1);
             cpu.set_context(Context { current: implicit, implicit, kernel: here });
             Self { kernel, aside, borrowed, not_send: PhantomData }
@@ -228,12 +263,25 @@ impl Drop for Nested<'_> {
             // has a handle on it, so it does not meanwhile.
             unsafe { (*left.current).yield_now() };
         } else {
-            // SAFETY: the context was this thread's and is no more; its stay, or `self.kernel`, keeps the kernel.
-            unsafe { let_go(left) };
+            self.leave_elsewhere(left);
         }
         if let Some(implicit) = self.borrowed.take() {
             self.kernel.put_implicit(implicit);
         }
+    }
+}
+
+impl Nested<'_> {
+    /// Lets go of the lwp of a context in another kernel, or in one that has halted.
+    #[cold]
+    fn leave_elsewhere(&mut self, left: Context) {
+        let mut panic = None;
+        // SAFETY: the context was this thread's and is no more; its stay, or `self.kernel`, keeps the kernel.
+        unsafe { let_go(left, &mut panic) };
+        if let Some(implicit) = self.borrowed.take() {
+            self.kernel.put_implicit(implicit);
+        }
+        exit::go_on(panic);
     }
 }
 

@@ -133,14 +133,21 @@ impl Locals {
         self.exit_hooks.lock().push(hook);
     }
 
-    /// The hooks, last set first, to be run once.
-    pub(crate) fn take_exit_hooks(&self) -> impl Iterator<Item = Hook> + use<> {
-        std::mem::take(&mut *self.exit_hooks.lock()).into_iter().rev()
+    /// The hook set last, to be run.
+    pub(crate) fn take_exit_hook(&self) -> Option<Hook> {
+        self.exit_hooks.lock().pop()
     }
 
-    /// Lets go of all values.
-    pub(crate) fn clear(&self) {
-        self.row.store(Arc::new(Row::new()));
+    /// Takes all values out, to be dropped one by one.
+    pub(crate) fn take_values(&self) -> impl Iterator<Item: Sized> + use<> {
+        loop {
+            let old = self.row.load();
+            // With these copies, the row that goes is the last holder of none.
+            let values = old.to_vec();
+            if values.is_empty() || self.row.replace(&old, Arc::new(Row::new())) {
+                return values.into_iter();
+            }
+        }
     }
 }
 
@@ -150,7 +157,8 @@ impl fmt::Debug for Locals {
     }
 }
 
-/// A process's value of type `T`, as it was when it was looked up. Held, it lives on even if the process ends.
+/// A process's value of type `T`, as it was when it was looked up. Held, it lives on even if the process ends, and so do
+/// the other values that the process had then: no count is touched for one of them.
 pub struct LocalRef<T> {
     row: Held<Row>,
     at: usize,

@@ -253,7 +253,10 @@ impl FdTable {
             }
         }
         // SAFETY: it never got into the table.
-        drop(unsafe { OpenFile::from_entry(new) });
+        let unused = unsafe { OpenFile::from_entry(new) };
+        // Off the guard: the file may close.
+        drop(guard);
+        drop(unused);
         Err(Errno::EBUSY)
     }
 

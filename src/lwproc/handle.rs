@@ -93,8 +93,9 @@ impl Lwp {
     fn nest(&self) -> std::result::Result<Nested<'_>, SwitchError> {
         let inner = self.kernel.inner();
         let slot = inner.lwps.slot(self.id.handle()).ok_or(SwitchError::Stale)?;
-        slot.claim(self.id.handle(), cpu(|cpu| cpu.host()))?;
+        // Before the claim: this may run the embedder's code, whose panic must not leave the lwp claimed.
         let nested = Nested::enter(inner);
+        slot.claim(self.id.handle(), cpu(|cpu| cpu.host()))?;
         // SAFETY: claimed just now.
         unsafe { nested.run(slot) };
         Ok(nested)

@@ -49,6 +49,12 @@ impl LwpCount {
         self.0.load(Ordering::Acquire) & (KILLED | ENDING) != 0
     }
 
+    /// Whether the last lwp has begun to take the process down.
+    pub(crate) fn ending(&self) -> bool {
+        // Relaxed: asked by the one who holds the last lwp.
+        self.0.load(Ordering::Relaxed) & ENDING != 0
+    }
+
     /// One more lwp.
     ///
     /// # Errors
