@@ -55,6 +55,8 @@ fn each(number: usize, before: impl FnOnce(&Kernel), make: impl Fn(&Kernel)) -> 
     let kernel = kernel();
     kernel.enter(|| {
         before(&kernel);
+        // What was ended before is freed before.
+        (0..100_000).for_each(|_| crossbeam_epoch::pin().flush());
         BYTES.store(0, Ordering::Relaxed);
         COUNTS.store(true, Ordering::Relaxed);
         (0..number).for_each(|_| make(&kernel));
