@@ -69,7 +69,7 @@ pub(crate) struct Slot {
     word: AtomicU64,
     /// *Holder of Running only*: the process. Good as long as the lwp lives, which is counted there.
     proc: AtomicPtr<Proc>,
-    /// *Holder of Running writes, all may read*: how often it was switched to.
+    /// *Holder of Running writes, all may read*: how often a host thread ran it and let go of it.
     switches: AtomicU64,
     /// *Holder of Running writes, all may read*: the process's pid.
     pid: AtomicI32,
@@ -166,8 +166,6 @@ impl Slot {
         match self.word.compare_exchange(idle, running, Ordering::Acquire, Ordering::Relaxed) {
             Ok(_) => {
                 self.host.store(host, Ordering::Relaxed);
-                // Only the holder writes it, so a load and a store will do.
-                self.switches.store(self.switches.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
                 Ok(())
             }
             Err(_) => Err(self.why_unclaimed(handle)),
@@ -187,19 +185,35 @@ impl Slot {
         }
     }
 
-    /// Lets go of the lwp, which goes on as Idle; nothing for an implicit one.
+    /// Lets go of the lwp, which goes on as Idle; nothing for an implicit one. Counted here and not where it was claimed:
+    /// there the load would wait for the compare-exchange, and the next one for its store.
     ///
     /// # Safety
     /// The caller holds Running and stops using the lwp.
     #[inline]
     pub(crate) unsafe fn yield_now(&self) {
         // Relaxed: the holder alone changes it.
-        let running = self.word.load(Ordering::Relaxed);
-        if running != Self::IMPLICIT.0 {
-            let idle = Word::new(Word(running).generation(), State::Idle).0;
-            // Release: pairs with the Acquire in `claim`.
-            self.word.store(idle, Ordering::Release);
+        let running = Word(self.word.load(Ordering::Relaxed));
+        if running != Self::IMPLICIT {
+            // Relaxed: only the holder writes it, so a load and a store will do.
+            self.switches.store(self.switches.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+            self.idle(running);
         }
+    }
+
+    /// Lets go of a lwp that was started and never ran.
+    ///
+    /// # Safety
+    /// As for [`yield_now`](Self::yield_now); it is not an implicit one.
+    pub(crate) unsafe fn lay_aside(&self) {
+        // Relaxed: the holder alone changes it.
+        self.idle(Word(self.word.load(Ordering::Relaxed)));
+    }
+
+    #[inline]
+    fn idle(&self, running: Word) {
+        // Release: pairs with the Acquire in `claim`.
+        self.word.store(Word::new(running.generation(), State::Idle).0, Ordering::Release);
     }
 
     /// Ends the lwp. Its index may be given back then, unless the slot's generations have run out: then `false`.
@@ -293,8 +307,7 @@ mod tests {
         assert_eq!(slot.claim(handle, 12), Err(SwitchError::Running { pid: Pid::from_raw(3), host: 11 }));
         // SAFETY: this test holds it.
         unsafe { slot.yield_now() };
-        assert_eq!(slot.claim(handle, 12), Ok(()));
-        assert_eq!(slot.switches(), 1);
+        assert_eq!((slot.switches(), slot.claim(handle, 12)), (1, Ok(())));
         // SAFETY: as above.
         assert!(unsafe { slot.free() });
         assert_eq!(slot.claim(handle, 12), Err(SwitchError::Stale));

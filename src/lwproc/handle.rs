@@ -38,7 +38,7 @@ impl Lwp {
     pub(super) fn adopt(kernel: &Kernel, slot: &Slot) -> Self {
         let lwp = Self { kernel: kernel.clone(), id: LwpId::new(kernel.id(), slot.handle()), pid: slot.pid() };
         // SAFETY: started by this thread, and used no more.
-        unsafe { slot.yield_now() };
+        unsafe { slot.lay_aside() };
         lwp
     }
 

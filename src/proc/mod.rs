@@ -43,7 +43,7 @@ pub(crate) struct Proc {
     locals: OnceLock<Arc<Locals>>,
     /// *Made once*, when a call first blocks: woken by `kill`.
     interrupts: OnceLock<Arc<WaitQueue>>,
-    /// *Atomic*: how often lwps that are gone had been switched to.
+    /// *Atomic*: how often lwps that are gone had been let go of.
     switches: AtomicU64,
 }
 
@@ -108,7 +108,7 @@ impl Proc {
         self.interrupts.get_or_init(|| Arc::new(WaitQueue::new()))
     }
 
-    /// How often lwps that are gone had been switched to.
+    /// How often lwps that are gone had been let go of.
     pub(crate) fn past_switches(&self) -> u64 {
         self.switches.load(Ordering::Relaxed)
     }
