@@ -76,6 +76,11 @@ impl Lwps {
         Self { kernel, ids, at: 0 }
     }
 
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.ids.len()
+    }
+
     /// Runs `f` in the kernel: nothing that it measures is a step from one kernel into another.
     pub fn enter<R>(&mut self, f: impl FnOnce(&mut Self) -> R) -> R {
         let kernel = self.kernel.clone();

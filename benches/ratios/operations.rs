@@ -43,11 +43,12 @@ fn bare_claim() -> Row {
 
 fn claims(name: &'static str, count: usize, target: Target) -> Row {
     let mut claims = Claims::new(count);
-    Row::new(name, target, move |iters| (0..iters).for_each(|_| claims.next()))
+    Row::new(name, target, move |iters| (0..iters).for_each(|_| claims.next())).in_laps(count)
 }
 
 fn lwps(name: &'static str, mut lwps: Lwps, target: Target) -> Row {
-    Row::new(name, target, move |iters| lwps.enter(|lwps| (0..iters).for_each(|_| lwps.next())))
+    let count = lwps.count();
+    Row::new(name, target, move |iters| lwps.enter(|lwps| (0..iters).for_each(|_| lwps.next()))).in_laps(count)
 }
 
 /// System calls that do next to nothing.
@@ -71,14 +72,14 @@ pub(crate) fn entering(_small: bool) -> Vec<Row> {
 pub(crate) fn on_two_threads(_small: bool) -> Vec<Row> {
     let kernel = kernel();
     let mut rows = vec![bare_claim()];
-    for (one, two, implicit, op) in [
-        ("getpid, 1 thread", "getpid, 2 threads", false, getpid as fn(u64)),
-        ("getpid, implicit, 1 thread", "getpid, implicit, 2 threads", true, getpid),
-        ("lookup of an own fd, 1 thread", "lookup of own fds, 2 threads", false, own_fd_lookup),
-        ("lookup of a shared fd, 1 thread", "lookup of a shared fd, 2 threads", true, fd_lookup),
+    let (scales, free): (fn(_) -> _, fn(_) -> _) = (|one| Throughput(one, 1.9), |_| None);
+    for (one, two, implicit, op, target) in [
+        ("getpid, 1 thread", "getpid, 2 threads", false, getpid as fn(u64), scales),
+        ("getpid, implicit, 1 thread", "getpid, implicit, 2 threads", true, getpid, scales),
+        ("lookup of an own fd, 1 thread", "lookup of own fds, 2 threads", false, own_fd_lookup, free),
+        ("lookup of a shared fd, 1 thread", "lookup of a shared fd, 2 threads", true, fd_lookup, free),
     ] {
-        let target = if op as usize == fd_lookup as fn(u64) as usize { None } else { Throughput(one, 1.9) };
-        for (name, threads, target) in [(one, 1, None), (two, 2, target)] {
+        for (name, threads, target) in [(one, 1, None), (two, 2, target(one))] {
             let kernel = kernel.clone();
             rows.push(Row::timed(name, target, move |iters| on_threads(threads, implicit, &kernel, op, iters)));
         }

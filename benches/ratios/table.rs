@@ -42,6 +42,11 @@ impl Row {
         Self { name, target, run: Box::new(run), iters: 1, samples: Vec::new() }
     }
 
+    /// As often as makes whole laps of `count`, so that no cell rests longer than another's.
+    pub(crate) fn in_laps(self, count: usize) -> Self {
+        Self { iters: count as u64, ..self }
+    }
+
     /// Finds out how many fill a batch, however often the host interrupts it.
     pub(crate) fn calibrate(&mut self, batch: Duration) {
         while (0..3).any(|_| (self.run)(self.iters) < batch) {
