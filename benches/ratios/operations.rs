@@ -1,10 +1,11 @@
 //! The operations that the design gives a figure for, and what they are compared with.
 
 use std::hint::black_box;
+use std::io::SeekFrom;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
-use lwproc::{FdInherit, Kernel, Lwp, ProcOptions, sys};
+use lwproc::{FdInherit, Kernel, Lwp, OpenFlags, ProcOptions, sys};
 
 use crate::common::host::{ByFutex, PingPong, fork_exit_wait, thread_create_join};
 use crate::common::rings::{Claims, Lwps};
@@ -16,13 +17,14 @@ use crate::table::Target::{self, Above, None, Throughput, Times};
 pub(crate) fn switching(small: bool) -> Vec<Row> {
     let count = |count: usize| if small { count.min(64) } else { count };
     let mut rows = vec![bare_claim()];
+    rows.push(claims("F over 64", 64, None));
     rows.push(claims("F over 4,096", count(4_096), None));
     rows.push(claims("F over 100,000", count(100_000), None));
     let to_f = Times("F", 1.5);
     rows.push(lwps("switch, 2 lwps of one process", Lwps::of_one_proc(count(2)), to_f));
     rows.push(lwps("switch, 2 lwps of 2 processes", Lwps::of_many_procs(count(2)), to_f));
-    rows.push(lwps("switch, 64 lwps of 64 processes", Lwps::of_many_procs(count(64)), to_f));
     for (name, lwps_made, f) in [
+        ("switch, 64 lwps of 64 processes", Lwps::of_many_procs(count(64)), "F over 64"),
         ("switch, 4,096 lwps of one process", Lwps::of_one_proc(count(4_096)), "F over 4,096"),
         ("switch, 4,096 lwps of 4,096 processes", Lwps::of_many_procs(count(4_096)), "F over 4,096"),
         ("switch, 100,000 lwps of one process", Lwps::of_one_proc(count(100_000)), "F over 100,000"),
@@ -133,6 +135,7 @@ pub(crate) fn the_rest(_small: bool) -> Vec<Row> {
     let mut rows = vec![bare_claim()];
     beginning_and_ending(&mut rows);
     descriptors(&mut rows);
+    files(&mut rows);
     rows
 }
 
@@ -184,6 +187,46 @@ fn descriptors(rows: &mut Vec<Row>) {
         }
     });
 }
+
+/// A file's length: reads of one byte begin anew at its end.
+const LONG: usize = 1 << 20;
+
+fn files(rows: &mut Vec<Row>) {
+    in_a_proc(rows, "read 1 byte from a memory file", Times("F", 15.0), || {
+        let fd = sys::open("/tmp/read", RDWR_CREAT, 0o600).expect("there is room in /tmp");
+        sys::write(fd, &vec![1; LONG]).expect("there is room in memory");
+        move || {
+            if sys::read(fd, &mut [0]) == Ok(0) {
+                sys::lseek(fd, SeekFrom::Start(0)).expect("a file has positions");
+            }
+        }
+    });
+    in_a_proc(rows, "pread 1 byte from a memory file", None, || {
+        let fd = sys::open("/tmp/pread", RDWR_CREAT, 0o600).expect("there is room in /tmp");
+        sys::write(fd, &[1]).expect("there is room in memory");
+        move || assert_eq!(sys::pread(fd, &mut [0], 0), Ok(1))
+    });
+    in_a_proc(rows, "write 1 byte to a memory file", None, || {
+        let fd = sys::open("/tmp/write", RDWR_CREAT, 0o600).expect("there is room in /tmp");
+        let mut at = 0;
+        move || {
+            sys::write(fd, &[1]).expect("there is room in memory");
+            at += 1;
+            if at % LONG == 0 {
+                sys::lseek(fd, SeekFrom::Start(0)).expect("a file has positions");
+            }
+        }
+    });
+    in_a_proc(rows, "open + close of a file in the root", Times("F", 150.0), || {
+        sys::close(sys::open("/file", RDWR_CREAT, 0o600).expect("root may make files")).expect("it is open");
+        || {
+            let fd = sys::open("/file", OpenFlags::RDONLY, 0).expect("the file is there");
+            sys::close(fd).expect("it is open");
+        }
+    });
+}
+
+const RDWR_CREAT: OpenFlags = OpenFlags::RDWR.union(OpenFlags::CREAT);
 
 /// A row for what `prepare` makes, in a process of its own, whose lwp is current meanwhile.
 fn in_a_proc<F: FnMut() + 'static>(
