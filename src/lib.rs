@@ -123,3 +123,8 @@ pub use lwproc::{FdInherit, Lwp, ProcOptions};
 pub use ps::{Ps, PsRow};
 pub use vfs::{Access, MountOptions, SetTime};
 pub use watch::{Events, WaitQueue, Watch};
+
+/// The examples of the README run with those of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
