@@ -1,0 +1,257 @@
+//! A connection: bytes in and out, each with a deadline.
+
+use std::net::Shutdown;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use lwproc::sys::{self, PollFd};
+use lwproc::{Errno, Events, Fd};
+
+use super::buffers::{Buffers, PIECE};
+use super::descriptor::Descriptor;
+use super::http::{Body, Content, Response, Scan, Scanned};
+use super::pace::Pace;
+use super::refusal::Trouble;
+
+/// How long a client that is being sent away may still talk, so that it hears why (RFC 9112, section 9.6).
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Why nothing more will come of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The client closed it, or it broke.
+    Closed,
+    /// The client took too long.
+    TimedOut,
+    /// The server is stopping, or the process was killed.
+    Stopped,
+}
+
+/// How long a client may take for what.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timeouts {
+    pub(crate) head: Duration,
+    pub(crate) body: Duration,
+    pub(crate) idle: Duration,
+}
+
+/// A connection, as the process that is current has it open. The descriptor does not block.
+#[derive(Debug)]
+pub(crate) struct Connection<'b> {
+    descriptor: Descriptor,
+    /// Hangs up when the server stops.
+    stop: Fd,
+    /// Set when requests under way are to end at once.
+    cut_off: &'b AtomicBool,
+    buffers: &'b mut Buffers,
+    timeouts: Timeouts,
+}
+
+impl<'b> Connection<'b> {
+    pub(crate) fn new(
+        descriptor: Descriptor,
+        stop: Fd,
+        cut_off: &'b AtomicBool,
+        buffers: &'b mut Buffers,
+        timeouts: Timeouts,
+    ) -> Self {
+        Self { descriptor, stop, cut_off, buffers, timeouts }
+    }
+
+    /// The descriptor, to move the connection to another process.
+    pub(crate) fn into_descriptor(self) -> Descriptor {
+        self.descriptor
+    }
+
+    /// The next request head, out of its leading empty lines, of bounded length. `is_idle`
+    /// is asked now and then while no byte of it has come: once it says no, the wait is over.
+    pub(crate) fn head(
+        &mut self,
+        patience: Duration,
+        mut is_idle: impl FnMut(Duration) -> bool,
+    ) -> Result<&[u8], Trouble> {
+        let mut scan = Scan::default();
+        let waiting_since = Instant::now();
+        let mut deadline = None;
+        let range = loop {
+            match scan.advance(self.buffers.unused())? {
+                Scanned::Head(range) => break range,
+                Scanned::More { begun: true } => {
+                    let deadline = *deadline.get_or_insert_with(|| Instant::now() + self.timeouts.head);
+                    self.receive(deadline, false)?;
+                }
+                Scanned::More { begun: false } => {
+                    // In steps, to notice when threads run short.
+                    let step = (waiting_since + patience).min(Instant::now() + Duration::from_secs(1));
+                    match self.receive(step, true) {
+                        Err(End::TimedOut)
+                            if waiting_since.elapsed() < patience && is_idle(waiting_since.elapsed()) => {}
+                        // Nothing was asked, so nothing is answered.
+                        Err(End::TimedOut) => return Err(End::Closed.into()),
+                        received => drop(received?),
+                    }
+                }
+            }
+        };
+        let Range { start, end } = range;
+        Ok(&self.buffers.take(end)[start..])
+    }
+
+    /// The next piece of a body; `None` at its end.
+    pub(crate) fn content(&mut self, body: &mut Body, pace: &mut Pace) -> Result<Option<&[u8]>, Trouble> {
+        loop {
+            let decoded = body.decode(self.buffers.unused())?;
+            if !decoded.content.is_empty() {
+                return Ok(Some(&self.buffers.take(decoded.used)[decoded.content]));
+            }
+            self.buffers.take(decoded.used);
+            if body.is_done() {
+                return Ok(None);
+            }
+            pace.progress(self.receive(pace.deadline(), false)?);
+        }
+    }
+
+    /// How fast content must come and go.
+    pub(crate) fn pace(&self) -> Pace {
+        Pace::new(self.timeouts.body)
+    }
+
+    /// Tells a client that waits for it to send the body. One that has sent some already does not wait.
+    pub(crate) fn send_continue(&mut self) -> Result<(), End> {
+        if !self.buffers.unused().is_empty() {
+            return Ok(());
+        }
+        let mut pace = self.pace();
+        self.send(b"HTTP/1.1 100 Continue\r\n\r\n", &mut pace)
+    }
+
+    /// Sends a response, without its content if that is not wanted (`HEAD`).
+    pub(crate) fn respond(
+        &mut self,
+        response: &Response<Descriptor>,
+        connection: Option<&str>,
+        with_content: bool,
+    ) -> Result<(), End> {
+        let mut output = std::mem::take(&mut self.buffers.output);
+        output.clear();
+        response.write_head(connection, SystemTime::now(), &mut output);
+        let mut pace = self.pace();
+        let sent = match &response.content {
+            Content::File { file, first, length } if with_content => {
+                self.send_file(&output, file, *first..first + length, &mut pace)
+            }
+            Content::Bytes(bytes) if with_content => {
+                output.extend_from_slice(bytes);
+                self.send(&output, &mut pace)
+            }
+            _ => self.send(&output, &mut pace),
+        };
+        output.shrink_to(PIECE);
+        self.buffers.output = output;
+        sent
+    }
+
+    /// Sends `head`, then `range` of a file. A file that has become shorter ends the connection: the length was promised.
+    fn send_file(&mut self, head: &[u8], file: &Descriptor, mut range: Range<u64>, pace: &mut Pace) -> Result<(), End> {
+        let mut piece = std::mem::take(&mut self.buffers.piece);
+        // The head goes in front of the file's first bytes, so that a small response is one write.
+        let mut filled = head.len();
+        piece[..filled].copy_from_slice(head);
+        let sent = loop {
+            let wanted = usize::try_from(range.end - range.start).unwrap_or(usize::MAX).min(piece.len() - filled);
+            let read = match sys::pread(file.number(), &mut piece[filled..filled + wanted], range.start) {
+                Ok(read) => read,
+                Err(_) => break Err(End::Closed),
+            };
+            range.start += read as u64;
+            if let Err(end) = self.send(&piece[..filled + read], pace) {
+                break Err(end);
+            }
+            match (range.is_empty(), read) {
+                (true, _) => break Ok(()),
+                (false, 0) => break Err(End::Closed),
+                _ => filled = 0,
+            }
+        };
+        self.buffers.piece = piece;
+        sent
+    }
+
+    /// Writes all of `bytes`.
+    fn send(&mut self, mut bytes: &[u8], pace: &mut Pace) -> Result<(), End> {
+        while !bytes.is_empty() {
+            self.go_on()?;
+            match sys::write(self.descriptor.number(), bytes) {
+                Ok(written) => {
+                    pace.progress(written);
+                    bytes = &bytes[written..];
+                }
+                Err(Errno::EAGAIN) => self.wait(Events::OUT, pace.deadline(), false)?,
+                Err(errno) => return Err(End::of(errno)),
+            }
+        }
+        Ok(())
+    }
+
+    /// A killed process is interrupted where it waits; a client that is always ready leaves nothing to wait for.
+    fn go_on(&self) -> Result<(), End> {
+        if self.cut_off.load(Ordering::Relaxed) { Err(End::Stopped) } else { Ok(()) }
+    }
+
+    /// Reads more into the buffer, at least a byte, and says how much.
+    fn receive(&mut self, deadline: Instant, until_stop: bool) -> Result<usize, End> {
+        loop {
+            // A client that has just been answered has rarely asked again yet: wait first, then read.
+            self.go_on()?;
+            self.wait(Events::IN, deadline, until_stop)?;
+            match sys::read(self.descriptor.number(), self.buffers.room()) {
+                Ok(0) => return Err(End::Closed),
+                Ok(count) => {
+                    self.buffers.filled(count);
+                    return Ok(count);
+                }
+                Err(Errno::EAGAIN) => {}
+                Err(errno) => return Err(End::of(errno)),
+            }
+        }
+    }
+
+    /// Waits until the connection is ready, at most until `deadline`; with `until_stop`, at most until the server stops.
+    fn wait(&self, events: Events, deadline: Instant, until_stop: bool) -> Result<(), End> {
+        let mut polled = [PollFd::new(self.descriptor.number(), events), PollFd::new(self.stop, Events::IN)];
+        let polled = &mut polled[..if until_stop { 2 } else { 1 }];
+        let left = deadline.saturating_duration_since(Instant::now());
+        match sys::poll(polled, Some(left)) {
+            // A request that has come is served, stop or not.
+            Ok(_) if !polled[0].revents.is_empty() => Ok(()),
+            Ok(0) => Err(End::TimedOut),
+            Ok(_) => Err(End::Stopped),
+            Err(errno) => Err(End::of(errno)),
+        }
+    }
+
+    /// Reads the rest of a body that nobody wants, so that the next request can be read.
+    pub(crate) fn discard(&mut self, body: &mut Body) -> Result<(), Trouble> {
+        let mut pace = self.pace();
+        while self.content(body, &mut pace)?.is_some() {}
+        Ok(())
+    }
+
+    /// Ends the connection so that the client gets to read what it was sent, though it may still be sending.
+    pub(crate) fn linger(mut self) {
+        let _ = sys::shutdown(self.descriptor.number(), Shutdown::Write);
+        let deadline = Instant::now() + LINGER;
+        self.buffers.clear();
+        while Instant::now() < deadline && self.receive(deadline, true).is_ok() {
+            self.buffers.clear();
+        }
+    }
+}
+
+impl End {
+    fn of(errno: Errno) -> Self {
+        if errno == Errno::EINTR { Self::Stopped } else { Self::Closed }
+    }
+}
