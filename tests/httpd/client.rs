@@ -1,0 +1,122 @@
+//! A client that says just what it is told to.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
+
+use super::served::Served;
+
+/// No response takes this long.
+const BOUND: Duration = Duration::from_secs(30);
+
+/// A connection to a server.
+pub(crate) struct Client {
+    stream: BufReader<TcpStream>,
+}
+
+/// A response.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    head: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Client {
+    pub(crate) fn new(served: &Served) -> Self {
+        let stream = TcpStream::connect(&served.address).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(BOUND)).unwrap();
+        stream.set_write_timeout(Some(BOUND)).unwrap();
+        Self { stream: BufReader::new(stream) }
+    }
+
+    /// Sends bytes. The server may have hung up already: what it had to say can be read all the same.
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        let _ = self.stream.get_mut().write_all(bytes.as_ref());
+    }
+
+    /// Says that no more will be sent.
+    pub(crate) fn finish(&mut self) {
+        let _ = self.stream.get_mut().shutdown(Shutdown::Write);
+    }
+
+    /// A response to `GET`, `PUT`, or `DELETE`.
+    pub(crate) fn reply(&mut self) -> Reply {
+        self.read_reply(true).expect("a response")
+    }
+
+    /// A response to `HEAD`.
+    pub(crate) fn reply_to_head(&mut self) -> Reply {
+        self.read_reply(false).expect("a response")
+    }
+
+    /// A response, or the end of the connection.
+    pub(crate) fn read_reply(&mut self, with_body: bool) -> Option<Reply> {
+        let mut head = String::new();
+        loop {
+            let start = head.len();
+            match self.stream.read_line(&mut head) {
+                Ok(0) => return None,
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return None,
+                Err(error) => panic!("no response: {error}"),
+                Ok(_) if &head[start..] == "\r\n" => break,
+                Ok(_) => {}
+            }
+        }
+        let status =
+            head.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)).expect("a status line").parse().unwrap();
+        let mut reply = Reply { status, head, body: Vec::new() };
+        if with_body && let Some(length) = reply.field("Content-Length") {
+            reply.body = vec![0; length.parse().unwrap()];
+            self.stream.read_exact(&mut reply.body).unwrap();
+        }
+        Some(reply)
+    }
+
+    /// Whether the server has closed the connection, and sent nothing more.
+    pub(crate) fn is_closed(&mut self) -> bool {
+        match self.stream.read(&mut [0]) {
+            Ok(count) => count == 0,
+            Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
+        }
+    }
+
+    /// A request with these fields, and its response.
+    pub(crate) fn request(&mut self, line: &str, fields: &str, body: &[u8]) -> Reply {
+        let head = format!("{line} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n");
+        self.send([head.as_bytes(), body].concat());
+        self.read_reply(!line.starts_with("HEAD ")).unwrap_or_else(|| panic!("no response to {line}"))
+    }
+}
+
+impl Reply {
+    /// The value of a header field.
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| {
+            let (found, value) = line.split_once(": ")?;
+            found.eq_ignore_ascii_case(name).then_some(value)
+        })
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+}
+
+/// One request over a connection of its own.
+pub(crate) fn ask(served: &Served, line: &str, fields: &str) -> Reply {
+    Client::new(served).request(line, fields, b"")
+}
+
+/// One upload over a connection of its own; `login` is `NAME:PASSWORD`.
+pub(crate) fn put(served: &Served, path: &str, login: &str, fields: &str, body: &[u8]) -> Reply {
+    let fields = format!("{}Content-Length: {}\r\n{fields}", authorization(login), body.len());
+    Client::new(served).request(&format!("PUT {path}"), &fields, body)
+}
+
+/// The header field that gives a name and password.
+pub(crate) fn authorization(login: &str) -> String {
+    use base64::Engine;
+    format!("Authorization: Basic {}\r\n", base64::engine::general_purpose::STANDARD.encode(login))
+}
