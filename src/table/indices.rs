@@ -2,7 +2,7 @@
 //!
 //! Fresh indices come first as long as the memory made so far has some; then released ones, oldest first; only when
 //! none is left does the table grow. So numbers count up, a released one rests, and the table stays as small as the
-//! most that ever lived at once, rounded up to a power of two.
+//! most that ever lived at once, rounded up to whole segments.
 
 use std::fmt;
 
@@ -16,7 +16,9 @@ pub(crate) struct Indices {
     limit: u32,
     /// *Atomic*: the first index never handed out.
     fresh: AtomicU32,
-    /// *Atomic*: where fresh indices end until the table grows; it doubles, up to `end`.
+    /// *Immutable*: how long the table's first segment is.
+    first: u32,
+    /// *Atomic*: where fresh indices end until the table grows: at the end of a [segment](super::Segments), or at `end`.
     grown: AtomicU32,
     /// *Immutable*: where indices end.
     end: u32,
@@ -30,6 +32,7 @@ impl Indices {
             live: AtomicU32::new(0),
             limit,
             fresh: AtomicU32::new(0),
+            first,
             grown: AtomicU32::new(first),
             end,
             free: Queue::new(),
@@ -75,9 +78,11 @@ impl Indices {
             } else if grown >= self.end {
                 return None;
             } else {
-                let doubled = grown.saturating_mul(2).min(self.end);
+                // One more segment, which is as long as all before it and the first together. An index beyond it would
+                // make the next one for nothing.
+                let longer = grown.saturating_mul(2).saturating_add(self.first).min(self.end);
                 // Another thread may have grown it: then its indices serve both.
-                let _ = self.grown.compare_exchange(grown, doubled, Ordering::Relaxed, Ordering::Relaxed);
+                let _ = self.grown.compare_exchange(grown, longer, Ordering::Relaxed, Ordering::Relaxed);
             }
         }
     }
@@ -111,6 +116,16 @@ mod tests {
         indices.release(0);
         assert_eq!([1, 2, 3, 0].map(Some), std::array::from_fn(|_| indices.acquire()));
         assert_eq!(indices.acquire(), Some(4), "grows when none is free");
+    }
+
+    #[test]
+    fn the_table_grows_by_whole_segments() {
+        let indices = Indices::new(2, 100, 100);
+        let taken: Vec<u32> = (0..6).filter_map(|_| indices.acquire()).collect();
+        assert_eq!(taken, [0, 1, 2, 3, 4, 5]);
+        indices.release(3);
+        assert_eq!(indices.acquire(), Some(3), "both segments are full, so a third is not made for one index");
+        assert_eq!(indices.acquire(), Some(6));
     }
 
     #[test]
