@@ -171,8 +171,9 @@ impl FdTable {
         loop {
             old.tag_if_open()?;
             let new = old.with_tag(flags.bits() as usize);
-            // AcqRel: the description passes from the one who installed it on to readers, through this write.
-            match entry.compare_exchange(old, new, Ordering::AcqRel, Ordering::Relaxed, &guard) {
+            // Relaxed: the description is not looked at here, and readers go on to see it as its installer released it,
+            // since an exchange continues the release sequence that it reads from.
+            match entry.compare_exchange(old, new, Ordering::Relaxed, Ordering::Relaxed, &guard) {
                 Ok(_) => return Ok(()),
                 Err(changed) => old = changed.current,
             }
@@ -185,8 +186,8 @@ impl FdTable {
     /// `EMFILE`: there is none.
     pub(crate) fn take_lowest(&self, min: u32, limit: u32) -> Result<Number<'_>> {
         let limit = limit.min(OPEN_MAX);
-        // Acquire: pairs with the Release in `give_back`, through `lowest` or through `used` below.
-        let mut number = (min / GROUP).max(self.lowest.load(Ordering::Acquire));
+        // Relaxed: only tells where to begin. A number that came free before that is not missed for good: see `pass_by`.
+        let mut number = (min / GROUP).max(self.lowest.load(Ordering::Relaxed));
         while number < limit.div_ceil(GROUP) {
             let group = self.groups.ensure(number as usize).ok_or(Errno::EMFILE)?;
             let first = number * GROUP;
@@ -211,9 +212,9 @@ impl FdTable {
 
     /// Moves `lowest` past a full group, unless a number in it came free meanwhile.
     fn pass_by(&self, number: u32, group: &Group) {
-        // AcqRel: whoever gives a number back clears its bit, then lowers `lowest`. If that came before this, the
-        // Acquire makes the cleared bit visible to the second look; if after, it undoes this.
-        if self.lowest.compare_exchange(number, number + 1, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        // Acquire: pairs with the Release in `give_back`. Whoever gives a number back clears its bit, then lowers
+        // `lowest`. If that came before this, the cleared bit is visible to the second look; if after, it undoes this.
+        if self.lowest.compare_exchange(number, number + 1, Ordering::Acquire, Ordering::Relaxed).is_ok()
             && group.used.load(Ordering::Relaxed) != FULL
         {
             self.lowest.fetch_min(number, Ordering::Relaxed);
@@ -221,10 +222,11 @@ impl FdTable {
     }
 
     fn give_back(&self, fd: Fd, group: &Group, bit: u32) {
-        // Release, both: pair with the Acquire in `take_lowest` and `take_exactly`, and with `pass_by`.
+        // Release: pairs with the Acquire in `take_lowest` and `replace`.
         group.used.fetch_and(!(1 << bit), Ordering::Release);
         let number = fd as u32 / GROUP;
-        self.lowest.fetch_min(number, Ordering::AcqRel);
+        // Release: pairs with the Acquire in `pass_by`.
+        self.lowest.fetch_min(number, Ordering::Release);
     }
 
     /// Makes `fd` stand for `file`, and gives what it stood for before, to be dropped by the caller.
