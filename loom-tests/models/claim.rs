@@ -49,8 +49,8 @@ fn contend(threads: u32, times: u32) {
     assert_eq!(slot.switches(), claimed + 1);
 }
 
-const TWO: Model = Model { name: "two threads claim", preemptions: None, run: || contend(1, 2) };
-const THREE: Model = Model { name: "three threads claim", preemptions: Some(3), run: || contend(2, 1) };
+pub(super) const TWO: Model = Model { name: "two threads claim", preemptions: None, run: || contend(1, 2) };
+pub(super) const THREE: Model = Model { name: "three threads claim", preemptions: Some(3), run: || contend(2, 1) };
 
 #[test]
 fn two_threads_claim_and_yield() {

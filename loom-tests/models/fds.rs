@@ -69,7 +69,7 @@ fn use_once(file: OpenFile) {
 }
 
 /// One thread looks a descriptor up and uses the file, another closes it.
-const CLOSE: Model = Model {
+pub(super) const CLOSE: Model = Model {
     name: "lookup against close",
     preemptions: Some(3),
     run: || {
@@ -112,7 +112,7 @@ fn a_description_that_is_freed_at_once_is_found() {
 }
 
 /// Two threads close the same descriptor.
-const TWO_CLOSE: Model = Model {
+pub(super) const TWO_CLOSE: Model = Model {
     name: "close against close",
     preemptions: Some(3),
     run: || {
@@ -137,17 +137,18 @@ fn a_descriptor_is_closed_by_one_thread() {
 }
 
 /// `dup2` onto a descriptor that another thread looks up: it is never seen closed.
-const REPLACE: Model = Model {
+pub(super) const REPLACE: Model = Model {
     name: "lookup against dup2",
     preemptions: Some(3),
     run: || {
         let table = table();
-        let ((old, old_closed), (new, new_closed)) = (witness(), witness());
+        let (old, old_closed) = witness();
         let fd = install(&table, old);
         let user = thread::spawn({
             let table = Arc::clone(&table);
             move || use_once(table.get(fd).expect("one or the other is there"))
         });
+        let (new, new_closed) = witness();
         drop(table.replace(fd, new, FdFlags::CLOEXEC, 64).expect("it is open").expect("it replaces"));
         user.join().unwrap();
         assert_eq!((old_closed.load(Ordering::Relaxed), new_closed.load(Ordering::Relaxed)), (1, 0));
@@ -168,7 +169,7 @@ fn a_replaced_description_that_is_freed_at_once_is_found() {
 }
 
 /// `dup2` onto a number that another thread closes: one file is there in the end, or none, and each closes once.
-const REPLACE_CLOSE: Model = Model {
+pub(super) const REPLACE_CLOSE: Model = Model {
     name: "close against dup2",
     preemptions: Some(3),
     run: || {
@@ -203,8 +204,139 @@ fn a_descriptor_that_is_closed_and_replaced_leaks_nothing() {
     REPLACE_CLOSE.check();
 }
 
+/// One thread opens a descriptor, another looks it up.
+pub(super) const OPEN: Model = Model {
+    name: "lookup against open",
+    preemptions: Some(3),
+    run: || {
+        let table = table();
+        install(&table, open());
+        let user = thread::spawn({
+            let table = Arc::clone(&table);
+            move || match table.get(1) {
+                Ok(file) => use_once(file),
+                Err(error) => assert_eq!(error, Errno::EBADF),
+            }
+        });
+        assert_eq!(install(&table, open()), 1);
+        user.join().unwrap();
+    },
+};
+
+/// One thread opens a descriptor, another closes it or replaces it as soon as it sees it.
+fn open_against(end: fn(&FdTable) -> Result<(), Errno>) {
+    let table = table();
+    install(&table, open());
+    let other = thread::spawn({
+        let table = Arc::clone(&table);
+        // Not before: loom does not know that nothing comes between a swap and what it reads, and could lose what is
+        // opened in the middle of a close that finds nothing.
+        move || table.fd_flags(1).is_ok() && end(&table).is_ok()
+    });
+    let (file, closed) = witness();
+    assert_eq!(install(&table, file), 1);
+    let ended = other.join().unwrap();
+    assert_eq!(closed.load(Ordering::Relaxed), u32::from(ended));
+}
+
+pub(super) const OPEN_CLOSE: Model =
+    Model { name: "close against open", preemptions: Some(3), run: || open_against(|table| table.close(1).map(drop)) };
+
+pub(super) const OPEN_REPLACE: Model = Model {
+    name: "dup2 against open",
+    preemptions: Some(3),
+    run: || {
+        open_against(|table| table.replace(1, open(), FdFlags::empty(), 64).map(|old| assert!(old.is_some())));
+    },
+};
+
+#[test]
+fn a_descriptor_is_seen_with_its_whole_file_or_not_at_all() {
+    OPEN.check();
+}
+
+#[test]
+fn a_descriptor_that_is_not_acquired_is_found() {
+    OPEN.must_fail(Fault::Acquire(TABLE));
+}
+
+#[test]
+fn a_descriptor_that_is_closed_as_it_is_opened_closes_once() {
+    OPEN_CLOSE.check();
+}
+
+#[test]
+fn a_descriptor_that_is_replaced_as_it_is_opened_closes_once() {
+    OPEN_REPLACE.check();
+}
+
+/// One thread sets a descriptor's flags, another closes it: it stays closed.
+pub(super) const FLAGS: Model = Model {
+    name: "flags against close",
+    preemptions: Some(3),
+    run: || {
+        let table = table();
+        let (file, closed) = witness();
+        install(&table, file);
+        let other = thread::spawn({
+            let table = Arc::clone(&table);
+            move || table.set_fd_flags(0, FdFlags::CLOEXEC)
+        });
+        let seen = table.get(0).map(use_once);
+        assert_eq!(seen.err(), None);
+        drop(table.close(0).expect("it is open"));
+        assert!(matches!(other.join().unwrap(), Ok(()) | Err(Errno::EBADF)));
+        assert_eq!((closed.load(Ordering::Relaxed), table.fd_flags(0)), (1, Err(Errno::EBADF)));
+    },
+};
+
+#[test]
+fn a_closed_descriptor_does_not_come_back_with_its_flags() {
+    FLAGS.check();
+}
+
+#[test]
+fn flags_that_are_set_in_two_steps_are_found() {
+    FLAGS.must_fail(Fault::Torn(TABLE));
+}
+
+/// Two processes share a table, and both end: the last closes what either opened.
+pub(super) const SHARE: Model = Model {
+    name: "a shared table is left",
+    preemptions: Some(2),
+    run: || {
+        let table = std::sync::Arc::new(FdTable::new()).share();
+        let end = |table: &FdTable| {
+            let (file, closed) = witness();
+            install(table, file);
+            if table.leave() {
+                table.close_all();
+            }
+            closed
+        };
+        let other = thread::spawn({
+            let table = UnlessFailed::new(std::sync::Arc::clone(&table));
+            move || end(&table)
+        });
+        let table = UnlessFailed::new(table);
+        let mine = end(&table);
+        let others = other.join().unwrap();
+        assert_eq!((mine.load(Ordering::Relaxed), others.load(Ordering::Relaxed)), (1, 1));
+    },
+};
+
+#[test]
+fn the_last_user_of_a_table_closes_everything() {
+    SHARE.check();
+}
+
+#[test]
+fn a_table_that_is_left_in_two_steps_is_found() {
+    SHARE.must_fail(Fault::Torn(TABLE));
+}
+
 /// One thread takes a number in a segment that is not there yet, another looks numbers up there.
-const GROWTH: Model = Model {
+pub(super) const GROWTH: Model = Model {
     name: "lookup against growth",
     preemptions: Some(3),
     run: || {
@@ -235,7 +367,7 @@ fn a_segment_that_is_not_released_is_found() {
 }
 
 /// Two threads take a number each, in a table whose first group is full but for one.
-const TAKE: Model = Model {
+pub(super) const TAKE: Model = Model {
     name: "two threads allocate",
     preemptions: Some(3),
     run: || {
@@ -262,7 +394,7 @@ fn a_number_that_is_taken_in_two_steps_is_found() {
 }
 
 /// One thread closes a number of a full group, another takes two: when all is done, the lowest free number is found.
-const HINT: Model = Model {
+pub(super) const HINT: Model = Model {
     name: "close against allocation",
     preemptions: Some(3),
     run: || {
@@ -298,7 +430,7 @@ fn a_hint_in_two_steps_is_found() {
 }
 
 /// A table is copied, as by `rfork`, while `dup2` replaces one of its entries: the copy has one file or the other.
-const COPY: Model = Model {
+pub(super) const COPY: Model = Model {
     name: "copy against dup2",
     preemptions: Some(3),
     run: || {
@@ -322,4 +454,33 @@ const COPY: Model = Model {
 #[test]
 fn a_copied_table_misses_nothing_that_is_replaced_meanwhile() {
     COPY.check();
+}
+
+/// Three threads: one gives a number of a full group back, two take one each.
+pub(super) const NUMBERS: Model = Model {
+    name: "three threads on numbers",
+    preemptions: Some(2),
+    run: || {
+        let table = table();
+        install(&table, open());
+        // SAFETY: `table` outlives the thread that has this, which is joined.
+        let number = unsafe { &*Arc::as_ptr(&table) }.take_lowest(0, 8).expect("there is room");
+        let giver = thread::spawn(move || drop(number));
+        let taker = thread::spawn({
+            let table = Arc::clone(&table);
+            move || install(&table, open())
+        });
+        let mine = install(&table, open());
+        giver.join().unwrap();
+        let others = taker.join().unwrap();
+        assert_ne!(mine, others);
+        let mut taken = [mine, others, install(&table, open())];
+        taken.sort_unstable();
+        assert_eq!(taken, [1, 2, 3], "the lowest free number");
+    },
+};
+
+#[test]
+fn three_threads_lose_no_number() {
+    NUMBERS.check();
 }

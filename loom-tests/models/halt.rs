@@ -10,7 +10,7 @@ use crate::lwproc::FdInherit;
 use crate::sync::fault::Fault;
 
 /// One thread drops the last handle, another, bound to a lwp, lets go of it.
-const HALT: Model = Model {
+pub(super) const HALT: Model = Model {
     name: "halt against letting go",
     preemptions: Some(3),
     run: || {

@@ -27,7 +27,7 @@ fn one_idle() -> (Arc<LwpTable>, LwpHandle) {
 }
 
 /// One thread switches to a lwp and back; another switches to it and releases it, and starts the next in its slot.
-const REUSE: Model = Model {
+pub(super) const REUSE: Model = Model {
     name: "a slot is used again",
     preemptions: None,
     run: || {
@@ -85,7 +85,7 @@ fn a_lwp_that_is_not_released_or_not_acquired_is_found() {
 }
 
 /// One thread releases a lwp of pid 2 that was switched to, and starts one of pid 3 in its slot; another walks the table.
-const WALK: Model = Model {
+pub(super) const WALK: Model = Model {
     name: "the table is walked",
     preemptions: Some(3),
     run: || {

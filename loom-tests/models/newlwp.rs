@@ -6,7 +6,7 @@ use crate::implicit;
 use crate::sync::fault::Fault;
 
 /// One thread drops a process's last lwp, another adds one, uses the process and releases it.
-const NEWLWP: Model = Model {
+pub(super) const NEWLWP: Model = Model {
     name: "newlwp against the last release",
     preemptions: Some(3),
     run: || {

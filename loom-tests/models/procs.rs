@@ -56,9 +56,9 @@ fn table() -> Arc<UnlessFailed<ProcTable>> {
 }
 
 /// One thread makes a process, ends it and makes the next in its slot, another looks for both.
-const LOOKUP: Model = Model {
+pub(super) const LOOKUP: Model = Model {
     name: "publish, lookup, unpublish, reuse",
-    preemptions: Some(3),
+    preemptions: Some(2),
     run: || {
         let table = table();
         let onlooker = thread::spawn({
@@ -102,7 +102,7 @@ fn a_process_that_is_published_without_release_or_read_without_acquire_is_found(
 }
 
 /// A walk over the table meanwhile.
-const WALK: Model = Model {
+pub(super) const WALK: Model = Model {
     name: "the process table is walked",
     preemptions: Some(3),
     run: || {

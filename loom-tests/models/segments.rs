@@ -14,7 +14,7 @@ struct Cell(AtomicU32);
 impl Segment for Cell {}
 
 /// Two threads make the same segment, one that makes none looks in: all see one place, and it is initialized.
-const GROWTH: Model = Model {
+pub(super) const GROWTH: Model = Model {
     name: "segments grow",
     preemptions: Some(3),
     run: || {
@@ -56,7 +56,7 @@ fn a_segment_that_is_not_released_or_not_acquired_is_found() {
 }
 
 /// Two threads each take an index, give it back and take one again, where two may be out and there are three.
-const INDICES: Model = Model {
+pub(super) const INDICES: Model = Model {
     name: "indices are taken",
     preemptions: Some(3),
     run: || {
@@ -79,7 +79,7 @@ const INDICES: Model = Model {
 };
 
 /// Three threads each take an index where two may be out: two get one.
-const LIMIT: Model = Model {
+pub(super) const LIMIT: Model = Model {
     name: "the limit of indices",
     preemptions: Some(3),
     run: || {

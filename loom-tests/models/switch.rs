@@ -13,7 +13,7 @@ use crate::sync::UnlessFailed;
 use crate::sync::fault::Fault;
 
 /// One thread leaves its lwp for another and comes back, then releases it; another switches to it meanwhile.
-const SWITCH: Model = Model {
+pub(super) const SWITCH: Model = Model {
     name: "switch against switch and release",
     preemptions: Some(3),
     run: || {
@@ -61,7 +61,7 @@ fn a_switch_in_two_steps_is_found() {
 }
 
 /// A thread ends while it is bound; another takes its lwp over, and what the thread did in it is seen.
-const THREAD_END: Model = Model {
+pub(super) const THREAD_END: Model = Model {
     name: "a thread ends while bound",
     preemptions: Some(3),
     run: || {
@@ -106,7 +106,7 @@ type InUse = std::sync::Arc<std::sync::Mutex<HashSet<usize>>>;
 
 /// Two threads come into a kernel where an ended one has left its implicit lwp, and end too: each implicit lwp belongs to
 /// one thread at a time, and they are left for the next.
-const POOL: Model = Model {
+pub(super) const POOL: Model = Model {
     name: "the pool of implicit lwps",
     preemptions: Some(3),
     run: || {

@@ -14,7 +14,7 @@ use crate::wait;
 use crate::watch::{WaitQueue, Watch};
 
 /// A thread sleeps until a flag is up, another raises it and wakes it.
-const PARK: Model = Model {
+pub(super) const PARK: Model = Model {
     name: "park against wake",
     preemptions: None,
     run: || {
@@ -74,7 +74,7 @@ fn sleep_until(queue: &Arc<WaitQueue>, ready: impl Fn() -> bool) {
 }
 
 /// Two threads wait for the same change, a third makes it.
-const CHANGE: Model = Model {
+pub(super) const CHANGE: Model = Model {
     name: "wait against change",
     preemptions: Some(2),
     run: || {
@@ -112,14 +112,14 @@ const LOOK_FIRST: Model = Model {
             move || {
                 let parker = Parker::new();
                 let waker = Waker::from(Arc::clone(&parker));
-                while changed.load(Ordering::SeqCst) == 0 {
+                while changed.load(Ordering::Acquire) == 0 {
                     let mut watch = Watch::new(&waker);
                     watch.queue(&queue);
                     parker.park(&[], None).unwrap();
                 }
             }
         });
-        changed.store(1, Ordering::SeqCst);
+        changed.store(1, Ordering::Relaxed);
         queue.wake_all();
         waiter.join().unwrap();
     },
@@ -131,7 +131,7 @@ fn who_looks_before_he_enters_is_found() {
 }
 
 /// A lwp blocks for good in one thread, another kills its process.
-const KILL: Model = Model {
+pub(super) const KILL: Model = Model {
     name: "kill against block",
     preemptions: Some(3),
     run: || {
@@ -166,7 +166,7 @@ fn a_kill_without_fences_is_found() {
 }
 
 /// One thread kills a process, another releases its last lwp, a third adds one.
-const KILL_RELEASE: Model = Model {
+pub(super) const KILL_RELEASE: Model = Model {
     name: "kill against release and newlwp",
     preemptions: Some(2),
     run: || {

@@ -5,6 +5,7 @@
 
 use std::alloc::Layout;
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::panic::Location;
 
 use super::Ordering;
@@ -20,12 +21,27 @@ pub(crate) enum Fault {
     Fence(&'static str),
     /// A read-modify-write is a load, and then a store.
     Torn(&'static str),
-    /// Only the orderings, or the fence, of this line are not there.
-    Line(&'static str, u32),
+    /// As the three above, in one line alone.
+    Site(Site),
     /// What is retired is freed at once.
     FreeAtOnce,
     /// Who is unparked is not.
     NoUnpark,
+}
+
+/// An ordering stronger than Relaxed, or one half of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Site {
+    pub(crate) file: &'static str,
+    pub(crate) line: u32,
+    pub(crate) half: Half,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Half {
+    Release,
+    Acquire,
+    Fence,
 }
 
 std::thread_local! {
@@ -33,7 +49,7 @@ std::thread_local! {
     /// What was freed in this run of the model: kept, so that who uses it still is found out and not obeyed.
     static FREED: RefCell<Vec<(*mut u8, Layout)>> = const { RefCell::new(Vec::new()) };
     /// Where orderings stronger than Relaxed were seen, if anyone wants to know.
-    static SEEN: RefCell<Option<Vec<(&'static str, u32)>>> = const { RefCell::new(None) };
+    static SEEN: RefCell<Option<BTreeSet<Site>>> = const { RefCell::new(None) };
 }
 
 impl Fault {
@@ -56,48 +72,50 @@ impl Fault {
     }
 
     pub(super) fn drops_fence(at: &Location<'static>) -> bool {
-        note(at);
-        match FAULT.get() {
-            Some(Self::Fence(file)) => at.file().ends_with(file),
-            Some(Self::Line(file, line)) => at.file().ends_with(file) && at.line() == line,
-            _ => false,
-        }
+        let fence = Site { file: at.file(), line: at.line(), half: Half::Fence };
+        note(fence);
+        Self::hits(fence)
     }
 
     /// What is left of `ordering` in code at `at`.
     pub(super) fn weaken(ordering: Ordering, at: &Location<'static>) -> Ordering {
-        if ordering == Ordering::Relaxed {
-            return ordering;
+        let keeps = |half| {
+            let site = Site { file: at.file(), line: at.line(), half };
+            note(site);
+            !Self::hits(site)
+        };
+        match ordering {
+            Ordering::Acquire if keeps(Half::Acquire) => Ordering::Acquire,
+            Ordering::Release if keeps(Half::Release) => Ordering::Release,
+            Ordering::AcqRel => match (keeps(Half::Acquire), keeps(Half::Release)) {
+                (true, true) => Ordering::AcqRel,
+                (true, false) => Ordering::Acquire,
+                (false, true) => Ordering::Release,
+                (false, false) => Ordering::Relaxed,
+            },
+            // The crate has its sequential consistency from fences alone.
+            _ => Ordering::Relaxed,
         }
-        note(at);
-        match FAULT.get() {
-            Some(Self::Line(file, line)) if at.file().ends_with(file) && at.line() == line => Ordering::Relaxed,
-            Some(Self::Release(file)) if at.file().ends_with(file) => match ordering {
-                Ordering::AcqRel | Ordering::Acquire => Ordering::Acquire,
-                _ => Ordering::Relaxed,
-            },
-            Some(Self::Acquire(file)) if at.file().ends_with(file) => match ordering {
-                Ordering::AcqRel | Ordering::Release => Ordering::Release,
-                _ => Ordering::Relaxed,
-            },
-            _ => ordering,
+    }
+
+    fn hits(site: Site) -> bool {
+        match (FAULT.get(), site.half) {
+            (Some(Self::Site(broken)), _) => broken == site,
+            (Some(Self::Release(file)), Half::Release)
+            | (Some(Self::Acquire(file)), Half::Acquire)
+            | (Some(Self::Fence(file)), Half::Fence) => site.file.ends_with(file),
+            _ => false,
         }
     }
 }
 
-fn note(at: &Location<'static>) {
-    SEEN.with_borrow_mut(|seen| {
-        if let Some(seen) = seen
-            && !seen.contains(&(at.file(), at.line()))
-        {
-            seen.push((at.file(), at.line()));
-        }
-    });
+fn note(site: Site) {
+    SEEN.with_borrow_mut(|seen| seen.as_mut().map(|seen| seen.insert(site)));
 }
 
-/// Notes, while `f` runs, where orderings stronger than Relaxed are.
-pub(crate) fn sites(f: impl FnOnce()) -> Vec<(&'static str, u32)> {
-    SEEN.set(Some(Vec::new()));
+/// The orderings that `f` comes by.
+pub(crate) fn sites(f: impl FnOnce()) -> BTreeSet<Site> {
+    SEEN.set(Some(BTreeSet::new()));
     f();
     SEEN.take().unwrap_or_default()
 }
