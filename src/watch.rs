@@ -4,6 +4,7 @@
 //! waiter in whatever will tell it of a change (Linux's `poll_table` is the same idea). The driver then sleeps, and
 //! polls again when woken. Enter first, look second: a change between the two wakes the sleeper.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::os::fd::RawFd;
 use std::sync::Arc;
@@ -55,7 +56,8 @@ pub struct WaitQueue {
 #[derive(Default)]
 struct Waiters {
     next_key: u64,
-    wakers: Vec<(u64, Waker)>,
+    /// In the order of entry, so that to leave is quick however many wait.
+    wakers: BTreeMap<u64, Waker>,
 }
 
 impl WaitQueue {
@@ -78,7 +80,7 @@ impl WaitQueue {
             std::mem::take(&mut list.wakers)
         };
         // Out of the lock: a waker is anybody's code.
-        for (_, waker) in woken {
+        for waker in woken.into_values() {
             waker.wake();
         }
     }
@@ -90,11 +92,13 @@ impl WaitQueue {
     }
 
     fn enter(&self, waker: &Waker) -> u64 {
+        // Out of the lock: a waker is anybody's code.
+        let waker = waker.clone();
         let key = {
             let mut list = self.list.lock();
             let key = list.next_key;
             list.next_key += 1;
-            list.wakers.push((key, waker.clone()));
+            list.wakers.insert(key, waker);
             self.waiting.store(list.wakers.len(), Ordering::Relaxed);
             key
         };
@@ -105,10 +109,11 @@ impl WaitQueue {
 
     fn leave(&self, key: u64) {
         let mut list = self.list.lock();
-        if let Some(at) = list.wakers.iter().position(|(entered, _)| *entered == key) {
-            drop(list.wakers.swap_remove(at));
-            self.waiting.store(list.wakers.len(), Ordering::Relaxed);
-        }
+        let left = list.wakers.remove(&key);
+        self.waiting.store(list.wakers.len(), Ordering::Relaxed);
+        // Out of the lock: a waker's drop is anybody's code.
+        drop(list);
+        drop(left);
     }
 }
 
