@@ -36,7 +36,7 @@ fn with_namei<R>(base: Option<&Place>, f: impl FnOnce(&Namei<'_>) -> R) -> R {
     })
 }
 
-fn at_cwd<R>(f: impl FnOnce(&Namei<'_>) -> R) -> R {
+pub(super) fn at_cwd<R>(f: impl FnOnce(&Namei<'_>) -> R) -> R {
     with_namei(None, f)
 }
 

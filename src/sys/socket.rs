@@ -2,12 +2,14 @@
 
 use std::any::Any;
 use std::net::Shutdown;
+use std::os::fd::AsFd;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use super::descriptors::open_with;
 use super::file;
 use super::identity::with_cred;
+use super::names::at_cwd;
 use super::ready::{until_ready, wait_for};
 use crate::errno::{Errno, Result};
 use crate::fd::{Domain, OpenFile, OpenFlags, Socket, SocketAddress, SocketKind, SocketOption};
@@ -46,10 +48,13 @@ pub fn socketpair(domain: Domain, kind: SocketKind, flags: OpenFlags) -> Result<
     Ok((first, second))
 }
 
-/// Gives the socket an address. A path makes a socket file, in the virtual namespace.
+/// Gives the socket an address. A path makes a socket file, with mode 0777 less the umask; it must be on a
+/// [mount](crate::Kernel::mount) of the host.
 ///
 /// # Errors
-/// `EBADF`: `fd` is not open. `ENOTSOCK`: not a socket. And those of [`Socket::bind`] and [`Socket::bind_unix`].
+/// `EBADF`: `fd` is not open. `ENOTSOCK`: not a socket. For a path, those of every path, as for [`stat`](super::stat), and:
+/// `EADDRINUSE`: there is something. `EACCES`: the directory may not be written. `EROFS`: on a read-only mount.
+/// `EOPNOTSUPP`: in memory. And those of [`Socket::bind`] and [`Socket::bind_unix`].
 ///
 /// Source: POSIX.1-2024, section bind.
 pub fn bind(fd: Fd, address: &SocketAddress) -> Result<()> {
@@ -57,7 +62,10 @@ pub fn bind(fd: Fd, address: &SocketAddress) -> Result<()> {
     let socket = socket_of(&open)?;
     match address {
         SocketAddress::Inet(address) => with_cred(|cred| socket.bind(*address, cred)),
-        SocketAddress::Unix(_) | SocketAddress::Unnamed => Err(Errno::EINVAL),
+        SocketAddress::Unix(path) => {
+            at_cwd(|namei| namei.bind(path, |parent, name| socket.bind_unix(parent, name, path)))
+        }
+        SocketAddress::Unnamed => Err(Errno::EINVAL),
     }
 }
 
@@ -114,7 +122,8 @@ pub fn accept4(fd: Fd, flags: OpenFlags) -> Result<(Fd, SocketAddress)> {
 /// `EBADF`, `ENOTSOCK`. `EINPROGRESS`: under way, and the descriptor is non-blocking: [`poll`](super::poll) says
 /// [`Events::OUT`] when it is done, and [`SocketOption::Error`] how. `EALREADY`: the same, for another call. `EAGAIN`: a
 /// Unix listener's queue is full, and the descriptor is non-blocking. `EINTR`: the process was killed while waiting; it
-/// goes on without. `ECONNREFUSED`, `ETIMEDOUT` and others from the host; those of [`Socket::connect`] and
+/// goes on without. `ECONNREFUSED`, `ETIMEDOUT` and others from the host. For a path, those of every path, as for
+/// [`stat`](super::stat), and `EACCES`: the socket file may not be written. Those of [`Socket::connect`] and
 /// [`Socket::connect_unix`].
 ///
 /// Source: POSIX.1-2024, section connect.
@@ -123,7 +132,11 @@ pub fn connect(fd: Fd, address: &SocketAddress) -> Result<()> {
     let socket = socket_of(&open)?;
     match address {
         SocketAddress::Inet(address) => finish(&open, || socket.connect(*address)),
-        SocketAddress::Unix(_) | SocketAddress::Unnamed => Err(Errno::EAFNOSUPPORT),
+        SocketAddress::Unix(path) => {
+            let node = at_cwd(|namei| namei.socket(path))?;
+            finish(&open, || socket.connect_unix(node.as_fd(), path))
+        }
+        SocketAddress::Unnamed => Err(Errno::EAFNOSUPPORT),
     }
 }
 

@@ -117,18 +117,19 @@ impl HostNode {
     /// its own umask off.
     fn settle(&self, fd: BorrowedFd<'_>, newborn: Permissions) -> Result<()> {
         if self.fs.owner.is_none() {
-            self.give(fd, newborn, AtFlags::EMPTY_PATH)?;
+            self.give(fd, newborn)?;
         }
         retry(|| rustix::fs::fchmod(fd, HostMode::from_raw_mode((newborn.mode & 0o7777) as RawMode)))
     }
 
-    fn give(&self, fd: BorrowedFd<'_>, newborn: Permissions, flags: AtFlags) -> Result<()> {
+    /// Gives a new file its owner, where the host lets this process.
+    fn give(&self, fd: BorrowedFd<'_>, newborn: Permissions) -> Result<()> {
         let stat = retry(|| rustix::fs::fstat(fd))?;
         if (stat.st_uid, stat.st_gid) == (newborn.uid, newborn.gid) {
             return Ok(());
         }
         let (uid, gid) = (HostUid::from_raw(newborn.uid), HostGid::from_raw(newborn.gid));
-        match retry(|| rustix::fs::chownat(fd, "", Some(uid), Some(gid), flags)) {
+        match retry(|| rustix::fs::chownat(fd, "", Some(uid), Some(gid), AtFlags::EMPTY_PATH)) {
             // A host process without privileges owns what it makes.
             Err(Errno::EPERM) => Ok(()),
             done => done,
@@ -240,7 +241,7 @@ impl Node for HostNode {
                 retry(|| rustix::fs::symlinkat(target, &self.fd, name))?;
                 if self.fs.owner.is_none() {
                     let node = self.child(name)?;
-                    self.give(node.fd.as_fd(), newborn, AtFlags::EMPTY_PATH | AtFlags::SYMLINK_NOFOLLOW)?;
+                    self.give(node.fd.as_fd(), newborn)?;
                 }
             }
             // The host's devices are the host's.
@@ -374,6 +375,16 @@ impl Node for HostNode {
 
     fn host(&self) -> Result<BorrowedFd<'_>> {
         Ok(self.fd.as_fd())
+    }
+
+    fn adopt(&self, cred: &Cred, name: &OsStr, mode: Mode) -> Result<()> {
+        let node = self.child(name)?;
+        let newborn = self.permissions()?.newborn(cred, node.kind, mode);
+        if self.fs.owner.is_none() {
+            self.give(node.fd.as_fd(), newborn)?;
+        }
+        let mode = HostMode::from_raw_mode((newborn.mode & 0o7777) as RawMode);
+        retry(|| rustix::fs::chmodat(CWD, node.way(), mode, AtFlags::empty()))
     }
 
     fn set_len(&self, len: u64, _strip: bool) -> Result<()> {

@@ -1,7 +1,7 @@
 //! What is done to files by name.
 
-use std::ffi::{OsStr, OsString};
-use std::os::fd::OwnedFd;
+use std::ffi::OsStr;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -323,11 +323,12 @@ impl Namei<'_> {
         Ok(place)
     }
 
-    /// The directory of the host in which the socket file `path` is to be made, and its name there.
+    /// Makes the socket file `path` by `bind`, which is given a directory of the host, opened with `O_PATH`, and the name
+    /// there.
     ///
     /// # Errors
-    /// `EADDRINUSE`: it is there. `EACCES`, `EROFS`. `EOPNOTSUPP`: not on a mount of the host.
-    pub(crate) fn socket_parent(&self, path: &Path) -> Result<(OwnedFd, OsString)> {
+    /// `EADDRINUSE`: there is something. `EACCES`, `EROFS`. `EOPNOTSUPP`: not on a mount of the host. What `bind` says.
+    pub(crate) fn bind(&self, path: &Path, bind: impl FnOnce(BorrowedFd<'_>, &OsStr) -> Result<()>) -> Result<()> {
         let found = self.walk(path, Last::Keep)?;
         let Name::Plain(name) = found.name() else { return Err(Errno::EADDRINUSE) };
         if found.exists() {
@@ -340,7 +341,8 @@ impl Namei<'_> {
         let host = dir.host()?;
         found.dir.mount.writable()?;
         dir.permissions()?.may_add(self.cred)?;
-        Ok((host.try_clone_to_owned()?, name.to_owned()))
+        bind(host, name)?;
+        dir.adopt(self.cred, name, 0o777 & !self.umask)
     }
 
     /// The socket file `path` of the host, opened with `O_PATH`, to be connected to.

@@ -144,6 +144,15 @@ pub(super) trait Node: Any + Send + Sync {
         Err(Errno::EOPNOTSUPP)
     }
 
+    /// Gives the file called `name`, which the host made in this directory just now, the owner and mode of a new file.
+    ///
+    /// # Errors
+    /// `EOPNOTSUPP`: this is no directory of the host.
+    fn adopt(&self, cred: &Cred, name: &OsStr, mode: Mode) -> Result<()> {
+        let _ = (cred, name, mode);
+        Err(Errno::EOPNOTSUPP)
+    }
+
     // What follows is what `File` has under the same names, for nodes that are `Opened::Node`. `strip`: set-ID bits go,
     // since somebody else than root changes the contents.
 
