@@ -1,6 +1,5 @@
 //! Files by name: in memory and on a mount of the host, both against the host's own file system.
 
-use std::fmt::Debug;
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -151,7 +150,7 @@ fn kind_of(mode: u32) -> FileKind {
 fn told_by_host(stat: &rustix::fs::Stat) -> String {
     let mut ours = Stat::new(kind_of(stat.st_mode), 0);
     (ours.mode, ours.uid, ours.gid) = (stat.st_mode, stat.st_uid, stat.st_gid);
-    (ours.nlink, ours.size) = (stat.st_nlink as u64, stat.st_size as u64);
+    (ours.nlink, ours.size) = (stat.st_nlink, stat.st_size.cast_unsigned());
     told(&ours)
 }
 
@@ -383,6 +382,73 @@ fn a_random_walk_over_names_is_the_hosts() {
             // A directory that nobody may search any more would make the rest of the walk dull.
             both.same([Step::Chmod(s("."), 0o755)]);
             both.same((0..300).map(|_| step(&mut random, both.modes)));
+        }
+    });
+}
+
+#[test]
+fn what_a_path_may_not_be_is_the_hosts() {
+    let long = "n".repeat(256);
+    let deep = "a/".repeat(2048);
+    each_way(|both| {
+        both.same([
+            Step::Mkdir(s("a"), 0o755),
+            Step::Symlink(s("self"), s("self")),
+            Step::Symlink(s("none"), s("dangling")),
+            Step::Symlink(s("a"), s("l")),
+            Step::Open(s("f"), OpenFlags::RDWR | OpenFlags::CREAT, 0o644),
+        ]);
+        let chain = (0..42)
+            .map(|n| Step::Symlink(if n == 0 { s("a") } else { format!("chain{}", n - 1) }, format!("chain{n}")));
+        both.same(chain);
+        both.same([Step::Stat(s("chain39")), Step::Stat(s("chain40")), Step::Lstat(s("chain40"))]);
+        for path in [
+            "",
+            ".",
+            "f/",
+            "f/.",
+            "f/..",
+            "l",
+            "l/",
+            "self",
+            "self/x",
+            "dangling",
+            "dangling/",
+            "a/none/",
+            "\0",
+            "a\0b",
+            &long,
+            &deep,
+        ] {
+            let path = s(path);
+            let create = OpenFlags::WRONLY | OpenFlags::CREAT;
+            // The host looks at the length of a name later than at where the other path ends.
+            if path.len() < 256 {
+                both.same([Step::Rename(path.clone(), s("a/."))]);
+            }
+            both.same([
+                Step::Stat(path.clone()),
+                Step::Lstat(path.clone()),
+                Step::Readlink(path.clone()),
+                Step::Access(path.clone(), Access::empty()),
+                Step::Symlink(s("a"), path.clone()),
+                Step::Symlink(path.clone(), s("f")),
+                Step::Link(path.clone(), s("f")),
+                Step::Link(s("f"), path.clone()),
+                Step::Rename(s("f"), path.clone()),
+                Step::Lstat(s("f")),
+                Step::Open(path.clone(), create | OpenFlags::EXCL, 0o600),
+                Step::Open(path.clone(), create, 0o600),
+                Step::Open(path.clone(), OpenFlags::NOFOLLOW, 0),
+                Step::Open(path.clone(), OpenFlags::DIRECTORY, 0),
+                Step::Truncate(path.clone(), 1),
+                Step::Rmdir(path.clone()),
+                Step::Unlink(path.clone()),
+                Step::Mkdir(path.clone(), 0o755),
+                Step::List(s(".")),
+                Step::Open(s("f"), create, 0o644),
+                Step::Unlink(s("none")),
+            ]);
         }
     });
 }
