@@ -5,6 +5,14 @@
 //! directories meanwhile leads out of the one that was mounted.
 //!
 //! Set-ID bits go when the host takes them: a host process of root's may write without.
+//!
+//! What the host would let its process do and a virtual one must not: devices of the host are not opened (`EACCES`, as
+//! with mount(8)'s `nodev`), and on a mount with an owner of its own no program gets set-ID bits, which would be those of
+//! the host's process.
+//!
+//! Lock order: [`HostFs::changing`], then a directory's `below`, then its `link`.
+
+mod birth;
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -16,7 +24,7 @@ use std::sync::{Arc, Weak};
 use std::time::UNIX_EPOCH;
 
 use parking_lot::Mutex;
-use rustix::fs::{AtFlags, CWD, FileType, Gid as HostGid, Mode as HostMode, OFlags, RawMode, Timespec, Timestamps};
+use rustix::fs::{AtFlags, CWD, FileType, Gid as HostGid, Mode as HostMode, OFlags, Timespec, Timestamps};
 use rustix::fs::{UTIME_NOW, UTIME_OMIT, Uid as HostUid};
 
 use super::access::{Access, Change, Permissions, SetTime};
@@ -33,6 +41,9 @@ const PATH: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC)
 pub(super) struct HostFs {
     /// Whom all files appear to belong to.
     owner: Option<(Uid, Gid)>,
+    /// Held while names change, so that nobody puts another file in the place of one that was just made before that has
+    /// its owner.
+    changing: Mutex<()>,
 }
 
 /// A file of the host.
@@ -47,6 +58,8 @@ pub(super) struct HostNode {
     link: Mutex<Link>,
     /// The directories in this one that are in use.
     below: Mutex<HashMap<OsString, Weak<HostNode>>>,
+    /// A file that was just made, open for whoever made it, whatever its permissions are.
+    made: Mutex<Option<OwnedFd>>,
 }
 
 /// Where a node was found. Directories keep it up to date when they are moved here; others do not need it.
@@ -60,7 +73,7 @@ enum Link {
 impl HostFs {
     pub(super) fn root(dir: OwnedFd, owner: Option<(Uid, Gid)>) -> Result<Arc<dyn Node>> {
         let fd = retry(|| rustix::fs::openat(&dir, ".", PATH | OFlags::DIRECTORY, HostMode::empty()))?;
-        Ok(HostNode::new(&Arc::new(Self { owner }), fd, |_| Link::Root)?)
+        Ok(HostNode::new(&Arc::new(Self { owner, changing: Mutex::new(()) }), fd, |_| Link::Root)?)
     }
 }
 
@@ -76,6 +89,7 @@ impl HostNode {
             me: Weak::clone(me),
             link: Mutex::new(link(kind)),
             below: Mutex::new(HashMap::new()),
+            made: Mutex::new(None),
         }))
     }
 
@@ -111,29 +125,6 @@ impl HostNode {
 
     fn of(node: &dyn Node) -> Result<&Self> {
         (node as &dyn Any).downcast_ref().ok_or(Errno::EXDEV)
-    }
-
-    /// Gives a new file the owner that it has here, where the host lets this process, and the mode, which the host took
-    /// its own umask off.
-    fn settle(&self, fd: BorrowedFd<'_>, newborn: Permissions) -> Result<()> {
-        if self.fs.owner.is_none() {
-            self.give(fd, newborn)?;
-        }
-        retry(|| rustix::fs::fchmod(fd, HostMode::from_raw_mode((newborn.mode & 0o7777) as RawMode)))
-    }
-
-    /// Gives a new file its owner, where the host lets this process.
-    fn give(&self, fd: BorrowedFd<'_>, newborn: Permissions) -> Result<()> {
-        let stat = retry(|| rustix::fs::fstat(fd))?;
-        if (stat.st_uid, stat.st_gid) == (newborn.uid, newborn.gid) {
-            return Ok(());
-        }
-        let (uid, gid) = (HostUid::from_raw(newborn.uid), HostGid::from_raw(newborn.gid));
-        match retry(|| rustix::fs::chownat(fd, "", Some(uid), Some(gid), AtFlags::EMPTY_PATH)) {
-            // A host process without privileges owns what it makes.
-            Err(Errno::EPERM) => Ok(()),
-            done => done,
-        }
     }
 
     /// The attributes of the child called `name`, as seen here.
@@ -224,39 +215,38 @@ impl Node for HostNode {
     }
 
     fn make(&self, cred: &Cred, name: &OsStr, new: New<'_>, mode: Mode) -> Result<Arc<dyn Node>> {
+        let _changing = self.fs.changing.lock();
         let newborn = self.check_add(cred, name)?.newborn(cred, new.kind(), mode);
         match new {
             New::Regular => {
-                let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                let fd = retry(|| rustix::fs::openat(&self.fd, name, flags, HostMode::from_raw_mode(0o600)))?;
-                self.settle(fd.as_fd(), newborn)?;
+                let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let fd = retry(|| rustix::fs::openat(&self.fd, name, flags, HostMode::empty()))?;
+                let node = self.born(name, newborn, AtFlags::empty())?;
+                *node.made.lock() = Some(fd);
+                Ok(node)
             }
             New::Directory => {
-                retry(|| rustix::fs::mkdirat(&self.fd, name, HostMode::from_raw_mode(0o700)))?;
-                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                let fd = retry(|| rustix::fs::openat(&self.fd, name, flags, HostMode::empty()))?;
-                self.settle(fd.as_fd(), newborn)?;
+                retry(|| rustix::fs::mkdirat(&self.fd, name, HostMode::empty()))?;
+                Ok(self.born(name, newborn, AtFlags::REMOVEDIR)?)
             }
             New::Symlink(target) => {
                 retry(|| rustix::fs::symlinkat(target, &self.fd, name))?;
-                if self.fs.owner.is_none() {
-                    let node = self.child(name)?;
-                    self.give(node.fd.as_fd(), newborn)?;
-                }
+                Ok(self.born(name, newborn, AtFlags::empty())?)
             }
             // The host's devices are the host's.
-            New::Device(..) => return Err(Errno::EPERM),
+            New::Device(..) => Err(Errno::EPERM),
         }
-        Ok(self.child(name)?)
     }
 
     fn link(&self, cred: &Cred, name: &OsStr, target: &Arc<dyn Node>) -> Result<()> {
         let target = Self::of(&**target)?;
+        let _changing = self.fs.changing.lock();
         self.check_add(cred, name)?;
         retry(|| rustix::fs::linkat(CWD, target.way(), &self.fd, name, AtFlags::SYMLINK_FOLLOW))
     }
 
     fn unlink(&self, cred: &Cred, name: &OsStr) -> Result<()> {
+        let _changing = self.fs.changing.lock();
         if self.check_remove(cred, name)?.kind() == FileKind::Directory {
             return Err(Errno::EISDIR);
         }
@@ -264,6 +254,7 @@ impl Node for HostNode {
     }
 
     fn rmdir(&self, cred: &Cred, name: &OsStr) -> Result<()> {
+        let _changing = self.fs.changing.lock();
         if self.check_remove(cred, name)?.kind() != FileKind::Directory {
             return Err(Errno::ENOTDIR);
         }
@@ -277,6 +268,7 @@ impl Node for HostNode {
 
     fn rename(&self, cred: &Cred, name: &OsStr, to: &dyn Node, to_name: &OsStr) -> Result<()> {
         let to = Self::of(to)?;
+        let _changing = self.fs.changing.lock();
         self.permissions()?.check(cred, Access::EXECUTE)?;
         to.permissions()?.check(cred, Access::EXECUTE)?;
         let source = self.look(name)?;
@@ -341,10 +333,7 @@ impl Node for HostNode {
         let changed = own.change(cred, change)?;
         match change {
             Change::Mode(_) if self.kind == FileKind::Symlink => Err(Errno::EOPNOTSUPP),
-            Change::Mode(_) => {
-                let mode = HostMode::from_raw_mode((changed.mode & 0o7777) as RawMode);
-                retry(|| rustix::fs::chmodat(CWD, self.way(), mode, AtFlags::empty()))
-            }
+            Change::Mode(_) => self.set_mode(changed.mode),
             Change::Owner(..) if self.fs.owner.is_some() => {
                 if (changed.uid, changed.gid) == (own.uid, own.gid) {
                     Ok(())
@@ -365,6 +354,12 @@ impl Node for HostNode {
     }
 
     fn open(&self, flags: OpenFlags) -> Result<Opened> {
+        if let Some(fd) = self.made.lock().take() {
+            return Ok(Opened::File(Box::new(HostFile::new(fd)?)));
+        }
+        if matches!(self.kind, FileKind::CharDevice | FileKind::BlockDevice) {
+            return Err(Errno::EACCES);
+        }
         // Never waits, for a FIFO's other end say; the host's file goes with `O_NONBLOCK` then, which regular files
         // do not mind.
         let mut host = OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
@@ -373,18 +368,21 @@ impl Node for HostNode {
         Ok(Opened::File(Box::new(HostFile::new(fd)?)))
     }
 
-    fn host(&self) -> Result<BorrowedFd<'_>> {
-        Ok(self.fd.as_fd())
+    fn bind(
+        &self,
+        cred: &Cred,
+        name: &OsStr,
+        mode: Mode,
+        bind: &mut dyn FnMut(BorrowedFd<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let _changing = self.fs.changing.lock();
+        let newborn = self.check_add(cred, name)?.newborn(cred, FileKind::Socket, mode);
+        bind(self.fd.as_fd())?;
+        self.born(name, newborn, AtFlags::empty()).map(drop)
     }
 
-    fn adopt(&self, cred: &Cred, name: &OsStr, mode: Mode) -> Result<()> {
-        let node = self.child(name)?;
-        let newborn = self.permissions()?.newborn(cred, node.kind, mode);
-        if self.fs.owner.is_none() {
-            self.give(node.fd.as_fd(), newborn)?;
-        }
-        let mode = HostMode::from_raw_mode((newborn.mode & 0o7777) as RawMode);
-        retry(|| rustix::fs::chmodat(CWD, node.way(), mode, AtFlags::empty()))
+    fn host(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.fd.as_fd())
     }
 
     fn set_len(&self, len: u64, _strip: bool) -> Result<()> {

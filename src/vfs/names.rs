@@ -12,7 +12,7 @@ use super::opennode::OpenNode;
 use super::place::Place;
 use crate::cred::Cred;
 use crate::errno::{Errno, Result};
-use crate::fd::{FileKind, OpenFlags, Stat};
+use crate::fd::{FileKind, OpenFlags, Stat, retry};
 use crate::id::{Gid, Mode, Uid};
 
 /// The errors of paths, which every call here has, are those of `walk`; each call names its own on top.
@@ -338,23 +338,25 @@ impl Namei<'_> {
             return Err(Errno::ENOENT);
         }
         let dir = &**found.dir.node;
-        let host = dir.host()?;
         found.dir.mount.writable()?;
-        dir.permissions()?.may_add(self.cred)?;
-        bind(host, name)?;
-        dir.adopt(self.cred, name, 0o777 & !self.umask)
+        let mut bind = Some(bind);
+        let mut once = |host: BorrowedFd<'_>| bind.take().map_or(Err(Errno::EINVAL), |bind| bind(host, name));
+        match dir.bind(self.cred, name, 0o777 & !self.umask, &mut once) {
+            Err(Errno::EEXIST) => Err(Errno::EADDRINUSE),
+            bound => bound,
+        }
     }
 
     /// The socket file `path` of the host, opened with `O_PATH`, to be connected to.
     ///
     /// # Errors
-    /// `EACCES`: it may not be written. `ECONNREFUSED`: no socket. `EOPNOTSUPP`: not on a mount of the host.
+    /// `EACCES`: it may not be written. `ECONNREFUSED`: no socket. `ENFILE`: the host is out of descriptors.
     pub(crate) fn socket(&self, path: &Path) -> Result<OwnedFd> {
         let (node, _) = self.file(path, Last::Follow)?;
         node.permissions()?.check(self.cred, Access::WRITE)?;
-        if node.kind() != FileKind::Socket {
-            return Err(Errno::ECONNREFUSED);
+        match node.host() {
+            Some(host) if node.kind() == FileKind::Socket => retry(|| rustix::io::fcntl_dupfd_cloexec(host, 0)),
+            _ => Err(Errno::ECONNREFUSED),
         }
-        Ok(node.host()?.try_clone_to_owned()?)
     }
 }

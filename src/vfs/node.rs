@@ -136,21 +136,25 @@ pub(super) trait Node: Any + Send + Sync {
     /// What an open of this file refers to.
     fn open(&self, flags: OpenFlags) -> Result<Opened>;
 
-    /// The descriptor of the host that stands for this file, opened with `O_PATH`.
+    /// Lets `bind` make a socket called `name` in this directory of the host, given its descriptor; the umask is taken off
+    /// `mode` already.
     ///
     /// # Errors
-    /// `EOPNOTSUPP`: it is no file of the host.
-    fn host(&self) -> Result<BorrowedFd<'_>> {
+    /// As `make`, and `EOPNOTSUPP`: it is none of the host. What `bind` says.
+    fn bind(
+        &self,
+        cred: &Cred,
+        name: &OsStr,
+        mode: Mode,
+        bind: &mut dyn FnMut(BorrowedFd<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let _ = (cred, name, mode, bind);
         Err(Errno::EOPNOTSUPP)
     }
 
-    /// Gives the file called `name`, which the host made in this directory just now, the owner and mode of a new file.
-    ///
-    /// # Errors
-    /// `EOPNOTSUPP`: this is no directory of the host.
-    fn adopt(&self, cred: &Cred, name: &OsStr, mode: Mode) -> Result<()> {
-        let _ = (cred, name, mode);
-        Err(Errno::EOPNOTSUPP)
+    /// The descriptor that stands for this file, opened with `O_PATH`, if it is one of the host.
+    fn host(&self) -> Option<BorrowedFd<'_>> {
+        None
     }
 
     // What follows is what `File` has under the same names, for nodes that are `Opened::Node`. `strip`: set-ID bits go,
