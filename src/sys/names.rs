@@ -336,13 +336,17 @@ pub fn chdir(path: impl AsRef<Path>) -> Result<()> {
 /// Makes an open directory the process's cwd.
 ///
 /// # Errors
-/// `EBADF`: `fd` is not open. `ENOTDIR`: no directory. `EACCES`: it may not be searched.
+/// `EBADF`: `fd` is not open. `ENOTDIR`: no directory. `EACCES`: it may not be searched. `EPERM`: it is outside of the
+/// process's root.
 ///
-/// Source: POSIX.1-2024, fchdir.
+/// Source: POSIX.1-2024, fchdir; fchdir(2) of NetBSD for `EPERM`.
 pub fn fchdir(fd: Fd) -> Result<()> {
     let open = file(fd)?;
     let node = node(&open).ok_or(Errno::ENOTDIR)?;
-    let dir = at_cwd(|namei| node.enter(namei.cred))?;
+    let dir = at_cwd(|namei| {
+        let dir = node.enter(namei.cred)?;
+        if dir.is_in(namei.root) { Ok(dir) } else { Err(Errno::EPERM) }
+    })?;
     set_cwd(|old| Cwd { root: old.root.clone(), dir: dir.clone() });
     Ok(())
 }
@@ -357,20 +361,23 @@ pub fn getcwd() -> Result<PathBuf> {
     current(|current| current.proc().cwd.load().path())
 }
 
-/// Makes the directory at `path` the process's root: where paths that begin with a slash begin, and where `..` ends. The cwd
-/// stays, even where it is not below, as does what is open; spawning a process
-/// [with a root](crate::ProcOptions::root) leaves no such way out.
+/// Makes the directory at `path` the process's root: where paths that begin with a slash begin, and where `..` ends. A cwd
+/// that is not below becomes the root too. Directories that are open stay so, and with [`openat`](super::openat) what is
+/// below them can be reached; `..` leads from there to the root.
 ///
 /// # Errors
 /// As [`chdir`], and `EPERM`: not root.
 ///
-/// Source: chroot(2).
+/// Source: chroot(2) of NetBSD.
 pub fn chroot(path: impl AsRef<Path>) -> Result<()> {
     let root = at_cwd(|namei| {
         let root = namei.enter(path.as_ref())?;
         if namei.cred.is_root() { Ok(root) } else { Err(Errno::EPERM) }
     })?;
-    set_cwd(|old| Cwd { root: root.clone(), dir: old.dir.clone() });
+    set_cwd(|old| {
+        let dir = if old.dir.is_in(&root) { &old.dir } else { &root };
+        Cwd { root: root.clone(), dir: dir.clone() }
+    });
     Ok(())
 }
 

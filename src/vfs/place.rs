@@ -24,13 +24,41 @@ impl Place {
         Arc::ptr_eq(&self.node, &other.node)
     }
 
-    /// The directory that `..` is, below `root`: that one is its own.
+    /// The directory above, unless this is the root of the namespace: the one that it hides, where it is mounted.
+    ///
+    /// # Errors
+    /// What the file system says.
+    fn above(&self) -> Result<Option<Self>> {
+        if Arc::ptr_eq(&self.node, self.mount.root()) {
+            return Ok(self.mount.at().cloned());
+        }
+        Ok(Some(Self { node: self.node.parent()?, mount: Arc::clone(&self.mount) }))
+    }
+
+    /// Whether this is `root` or in it.
+    pub(crate) fn is_in(&self, root: &Self) -> bool {
+        // Everything is in the root of the namespace, and that is the usual root.
+        if root.mount.at().is_none() && Arc::ptr_eq(&root.node, root.mount.root()) {
+            return true;
+        }
+        let mut here = self.clone();
+        while !here.same(root) {
+            match here.above() {
+                Ok(Some(above)) => here = above,
+                Ok(None) | Err(_) => return false,
+            }
+        }
+        true
+    }
+
+    /// The directory that `..` is, below `root`: that one is its own. From outside, where a process can have a directory
+    /// open, `..` leads to the root.
     ///
     /// # Errors
     /// What the file system says.
     pub(super) fn parent(&self, root: &Self) -> Result<Self> {
-        if self.same(root) {
-            return Ok(self.clone());
+        if self.same(root) || !self.is_in(root) {
+            return Ok(root.clone());
         }
         let mut here = self;
         while Arc::ptr_eq(&here.node, here.mount.root()) {
