@@ -4,8 +4,6 @@
 //! Where a node is used again it is by its descriptor, through `/proc/self/fd`. So nothing that others do to the host's
 //! directories meanwhile leads out of the one that was mounted.
 //!
-//! Set-ID bits go when the host takes them: a host process of root's may write without.
-//!
 //! What the host would let its process do and a virtual one must not: devices of the host are not opened (`EACCES`, as
 //! with mount(8)'s `nodev`), and on a mount with an owner of its own no program gets set-ID bits, which would be those of
 //! the host's process.
@@ -385,7 +383,19 @@ impl Node for HostNode {
         Some(self.fd.as_fd())
     }
 
-    fn set_len(&self, len: u64, _strip: bool) -> Result<()> {
+    fn strip(&self) -> Result<()> {
+        let own = self.permissions()?;
+        if self.kind == FileKind::Regular && own.stripped() != own {
+            self.set_mode(own.stripped().mode)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn set_len(&self, len: u64, strip: bool) -> Result<()> {
+        if strip {
+            self.strip()?;
+        }
         let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let fd = retry(|| rustix::fs::openat(CWD, self.way(), flags, HostMode::empty()))?;
         retry(|| rustix::fs::ftruncate(&fd, len))

@@ -60,6 +60,11 @@ impl OpenNode {
         Ok(place)
     }
 
+    /// Before the contents change by way of another file.
+    fn strip(&self) -> Result<()> {
+        if self.strips { self.node.strip() } else { Ok(()) }
+    }
+
     fn change(&self, cred: &Cred, change: Change) -> Result<()> {
         self.mount.writable()?;
         self.node.change(cred, change)
@@ -102,14 +107,14 @@ impl File for OpenNode {
     #[inline]
     fn write_at(&self, buf: &[u8], at: u64) -> Result<usize> {
         match &self.opened {
-            Opened::File(file) => file.write_at(buf, at),
+            Opened::File(file) => self.strip().and_then(|()| file.write_at(buf, at)),
             _ => self.node.write_at(buf, at, self.strips),
         }
     }
 
     fn append(&self, buf: &[u8]) -> Result<(usize, u64)> {
         match &self.opened {
-            Opened::File(file) => file.append(buf),
+            Opened::File(file) => self.strip().and_then(|()| file.append(buf)),
             _ => self.node.append(buf, self.strips),
         }
     }
@@ -135,7 +140,7 @@ impl File for OpenNode {
 
     fn set_len(&self, len: u64) -> Result<()> {
         match &self.opened {
-            Opened::File(file) => file.set_len(len),
+            Opened::File(file) => self.strip().and_then(|()| file.set_len(len)),
             _ => self.node.set_len(len, self.strips),
         }
     }
