@@ -40,7 +40,7 @@ fn install(on_drop: impl FnMut() + Send + Sync + 'static) -> Fd {
 }
 
 /// A key for a local: each type is one.
-struct Local<const KEY: u8, F: FnMut() + Send + Sync + 'static>(#[expect(dead_code, reason = "dropped")] OnDrop<F>);
+struct Local<const KEY: u8, F: FnMut() + Send + Sync + 'static>(OnDrop<F>);
 
 fn set_local<const KEY: u8>(on_drop: impl FnMut() + Send + Sync + 'static) {
     local::set(Local::<KEY, _>(OnDrop(on_drop)), Inherit::drop());

@@ -62,7 +62,7 @@ fn killing_wakes_every_call_that_blocks_in_the_process_and_no_other() {
     let mut second = first.newlwp().unwrap();
     let mut other = kernel.spawn(ProcOptions::new().fds(FdInherit::Clean)).unwrap();
     let pid = first.pid();
-    let (reader, _writer) = first.enter(|| sys::pipe()).unwrap();
+    let (reader, _writer) = first.enter(sys::pipe).unwrap();
     let start = Instant::now();
     thread::scope(|scope| {
         let read = scope.spawn(move || first.enter(|| sys::read(reader, &mut [0; 4])));

@@ -93,7 +93,7 @@ fn step(kernel: &Kernel, shared: &Shared, random: &mut Random) {
                 shared.idle.lock().unwrap().extend(current);
             }
         }
-        4 | 5 | 6 => {
+        4..=6 => {
             if current.is_some() {
                 kernel.releaselwp();
                 assert_eq!(sys::getpid(), Pid::INIT);
