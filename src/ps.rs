@@ -26,7 +26,7 @@ pub struct PsRow {
     pub running: u32,
     /// Its open descriptors.
     pub fds: u32,
-    /// How often host threads ran its lwps and let go of them.
+    /// How often its lwps were switched from. The turn that a running one has is not over.
     pub switches: u64,
     /// Its working directory, as seen from its own root; `?` where that was removed.
     pub cwd: PathBuf,
