@@ -5,8 +5,9 @@
 //! polls again when woken. Enter first, look second: a change between the two wakes the sleeper.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::IntoValues;
 use std::fmt;
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -80,9 +81,7 @@ impl WaitQueue {
             std::mem::take(&mut list.wakers)
         };
         // Out of the lock: a waker is anybody's code.
-        for waker in woken.into_values() {
-            waker.wake();
-        }
+        Woken(woken.into_values()).wake();
     }
 
     /// Whether anyone waits: one plain load. Right only where a lock that the caller holds is also taken by every waiter
@@ -114,6 +113,21 @@ impl WaitQueue {
         // Out of the lock: a waker's drop is anybody's code.
         drop(list);
         drop(left);
+    }
+}
+
+/// Wakers to be woken, each in spite of another's panic.
+struct Woken(IntoValues<u64, Waker>);
+
+impl Woken {
+    fn wake(&mut self) {
+        self.0.by_ref().for_each(Waker::wake);
+    }
+}
+
+impl Drop for Woken {
+    fn drop(&mut self) {
+        self.wake();
     }
 }
 
@@ -149,9 +163,10 @@ impl<'w> Watch<'w> {
         self.entered.push((Arc::clone(queue), key));
     }
 
-    /// Watches a descriptor of the host, which stays open as long as this watch lives.
-    pub fn host(&mut self, fd: RawFd, events: Events) {
-        self.host.push((fd, events));
+    /// Watches a descriptor of the host. A file that names one keeps it open as long as it lives itself; the caller of
+    /// `poll` holds the file as long as the watch.
+    pub fn host(&mut self, fd: BorrowedFd<'_>, events: Events) {
+        self.host.push((fd.as_raw_fd(), events));
     }
 
     /// The host descriptors watched so far.
@@ -165,5 +180,54 @@ impl Drop for Watch<'_> {
         for (queue, key) in self.entered.drain(..) {
             queue.leave(key);
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Wake, Waker};
+
+    use super::{WaitQueue, Watch};
+
+    struct Count {
+        wakes: AtomicUsize,
+        panics: bool,
+    }
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.wakes.fetch_add(1, Ordering::Relaxed);
+            assert!(!self.panics, "a waker of the embedder's");
+        }
+    }
+
+    fn count(panics: bool) -> (Arc<Count>, Waker) {
+        let count = Arc::new(Count { wakes: AtomicUsize::new(0), panics });
+        (Arc::clone(&count), Waker::from(count))
+    }
+
+    #[test]
+    fn a_waker_that_panics_keeps_no_other_from_being_woken() {
+        let queue = Arc::new(WaitQueue::new());
+        let waiters = [count(false), count(true), count(false)];
+        let mut watches: Vec<Watch<'_>> = waiters.iter().map(|(_, waker)| Watch::new(waker)).collect();
+        watches.iter_mut().for_each(|watch| watch.queue(&queue));
+        assert!(catch_unwind(AssertUnwindSafe(|| queue.wake_all())).is_err());
+        queue.wake_all();
+        assert!(waiters.iter().all(|(count, _)| count.wakes.load(Ordering::Relaxed) == 1));
+    }
+
+    #[test]
+    fn who_has_left_is_not_woken() {
+        let queue = Arc::new(WaitQueue::new());
+        let (counted, waker) = count(false);
+        let mut watch = Watch::new(&waker);
+        watch.queue(&queue);
+        drop(watch);
+        queue.wake_all();
+        assert_eq!(counted.wakes.load(Ordering::Relaxed), 0);
     }
 }

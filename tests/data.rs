@@ -501,3 +501,31 @@ fn threads_that_read_at_one_offset_never_read_the_same() {
     all.sort_unstable();
     assert!(all.into_iter().eq(0..20_000), "after {:?}", start.elapsed());
 }
+
+/// A file that claims to have read and written more than there was.
+struct Boaster;
+
+impl File for Boaster {
+    fn read_at(&self, _buf: &mut [u8], _at: u64) -> Result<usize> {
+        Ok(usize::MAX)
+    }
+
+    fn write_at(&self, _buf: &[u8], _at: u64) -> Result<usize> {
+        Ok(usize::MAX)
+    }
+
+    fn seekable(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn a_file_that_boasts_is_believed_no_more_than_there_was() {
+    boot().enter(|| {
+        let fd = sys::install(Boaster, OpenFlags::RDWR).unwrap();
+        assert_eq!(sys::read(fd, &mut [0; 3]), Ok(3));
+        assert_eq!(sys::pread(fd, &mut [0; 2], 7), Ok(2));
+        assert_eq!(sys::write(fd, b"four"), Ok(4));
+        assert_eq!(sys::lseek(fd, SeekFrom::Current(0)), Ok(7));
+    });
+}

@@ -9,6 +9,7 @@ use crossbeam_epoch::{Guard, Owned, Shared};
 use parking_lot::{Mutex, MutexGuard};
 
 use super::{File, OpenFlags};
+use crate::errno::Result;
 use crate::sync::{AtomicU32, AtomicUsize, Ordering, fence};
 use crate::table;
 
@@ -100,6 +101,24 @@ impl OpenFile {
     pub fn file(&self) -> &dyn File {
         // SAFETY: the file is taken out only when no holder is left, and this is one.
         unsafe { &***self.description().file.get() }
+    }
+
+    /// [`File::read_at`], which reads no more than there is room for, whatever an embedder's file says.
+    #[inline]
+    pub(crate) fn read_at(&self, buf: &mut [u8], at: u64) -> Result<usize> {
+        let room = buf.len();
+        self.file().read_at(buf, at).map(|read| read.min(room))
+    }
+
+    /// [`File::write_at`], which writes no more than there is.
+    #[inline]
+    pub(crate) fn write_at(&self, buf: &[u8], at: u64) -> Result<usize> {
+        self.file().write_at(buf, at).map(|written| written.min(buf.len()))
+    }
+
+    /// [`File::append`], which writes no more than there is.
+    pub(crate) fn append(&self, buf: &[u8]) -> Result<(usize, u64)> {
+        self.file().append(buf).map(|(written, end)| (written.min(buf.len()), end))
     }
 
     /// The access mode and the status flags ([`OpenFlags::APPEND`], [`OpenFlags::NONBLOCK`]).

@@ -13,7 +13,8 @@ use crate::watch::{Events, Watch};
 ///
 /// No method blocks. One that would answers `EAGAIN`, and [`poll`](File::poll) tells when to try again: the system call
 /// on top then waits, or hands `EAGAIN` on where the descriptor is non-blocking. Every method may be called by many
-/// threads at once, and may itself make system calls. Dropping the file is its last close: it happens in the call that
+/// threads at once, and may itself make system calls; only not read or write through the descriptor that it is called
+/// for, whose offset is held meanwhile. Dropping the file is its last close: it happens in the call that
 /// closes the last descriptor, not later.
 ///
 /// ```

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fmt;
 use std::io::{IoSlice, IoSliceMut};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, SystemTime};
 
@@ -193,7 +193,7 @@ impl File for HostFile {
                 let now = self.ready(events).unwrap_or(Events::ERR);
                 // The host is asked again before the waiter sleeps, so it may be entered second.
                 if let (true, Some(watch)) = (now.is_empty(), watch) {
-                    watch.host(self.fd.as_raw_fd(), events);
+                    watch.host(self.as_fd(), events);
                 }
                 now
             }

@@ -36,10 +36,10 @@ pub fn read(fd: Fd, buf: &mut [u8]) -> Result<usize> {
     let len = buf.len().min(TRANSFER_MAX);
     until_ready(&open, Events::IN, || {
         if !open.file().seekable() {
-            return open.file().read_at(&mut buf[..len], 0);
+            return open.read_at(&mut buf[..len], 0);
         }
         let mut offset = open.offset();
-        let read = open.file().read_at(&mut buf[..room(*offset, len)], *offset)?;
+        let read = open.read_at(&mut buf[..room(*offset, len)], *offset)?;
         *offset += read as u64;
         Ok(read)
     })
@@ -55,7 +55,7 @@ pub fn pread(fd: Fd, buf: &mut [u8], at: u64) -> Result<usize> {
     let open = readable(fd)?;
     check_position(&open, at)?;
     let len = room(at, buf.len().min(TRANSFER_MAX));
-    until_ready(&open, Events::IN, || open.file().read_at(&mut buf[..len], at))
+    until_ready(&open, Events::IN, || open.read_at(&mut buf[..len], at))
 }
 
 /// Reads as [`read`] does, into one buffer after the other. From a stream it takes at most 65,536 bytes.
@@ -73,7 +73,7 @@ pub fn readv(fd: Fd, bufs: &mut [IoSliceMut<'_>]) -> Result<usize> {
     // In one piece: the next read of a stream could wait, and the rest of a datagram would be lost.
     let mut gathered = allocate(len.min(GATHERED))?;
     gathered.resize(len.min(GATHERED), 0);
-    let read = until_ready(&open, Events::IN, || open.file().read_at(&mut gathered, 0))?;
+    let read = until_ready(&open, Events::IN, || open.read_at(&mut gathered, 0))?;
     let mut rest = &gathered[..read];
     for buf in bufs {
         let (now, later) = rest.split_at(buf.len().min(rest.len()));
@@ -88,7 +88,7 @@ fn read_each(open: &OpenFile, bufs: &mut [IoSliceMut<'_>], len: usize) -> Result
     let mut all = 0;
     for buf in bufs {
         let want = room(*offset, buf.len().min(len - all));
-        match open.file().read_at(&mut buf[..want], *offset) {
+        match open.read_at(&mut buf[..want], *offset) {
             Ok(read) => {
                 *offset += read as u64;
                 all += read;
@@ -127,7 +127,7 @@ fn write_to(open: &OpenFile, buf: &[u8]) -> Result<usize> {
     }
     let mut written = 0;
     loop {
-        match until_ready(open, Events::OUT, || open.file().write_at(&buf[written..], 0)) {
+        match until_ready(open, Events::OUT, || open.write_at(&buf[written..], 0)) {
             Ok(more) => written += more,
             Err(_) if written > 0 => return Ok(written),
             Err(error) => return Err(error),
@@ -142,11 +142,11 @@ fn write_to(open: &OpenFile, buf: &[u8]) -> Result<usize> {
 fn write_at_offset(open: &OpenFile, buf: &[u8]) -> Result<usize> {
     let mut offset = open.offset();
     if open.flags().contains(OpenFlags::APPEND) {
-        let (written, end) = open.file().append(buf)?;
+        let (written, end) = open.append(buf)?;
         *offset = end;
         return Ok(written);
     }
-    let written = open.file().write_at(up_to_the_end(buf, *offset)?, *offset)?;
+    let written = open.write_at(up_to_the_end(buf, *offset)?, *offset)?;
     *offset += written as u64;
     Ok(written)
 }
@@ -162,7 +162,7 @@ pub fn pwrite(fd: Fd, buf: &[u8], at: u64) -> Result<usize> {
     let open = writable(fd)?;
     check_position(&open, at)?;
     let buf = up_to_the_end(&buf[..buf.len().min(TRANSFER_MAX)], at)?;
-    until_ready(&open, Events::OUT, || open.file().write_at(buf, at))
+    until_ready(&open, Events::OUT, || open.write_at(buf, at))
 }
 
 /// Writes as [`write()`] does, one buffer after the other, in pieces of 1 MiB if need be. Up to that length nothing comes
