@@ -117,11 +117,13 @@ impl FdTable {
 
     /// Closes every number.
     pub(crate) fn close_all(&self) {
-        for (number, group) in self.groups.iter() {
-            for bit in 0..GROUP {
-                // Relaxed: `close` looks again.
-                if group.used.load(Ordering::Relaxed) & 1 << bit != 0 {
-                    drop(self.close((number as u32 * GROUP + bit) as Fd));
+        for (first, groups) in self.groups.segments() {
+            for (number, group) in (first as u32..).zip(groups) {
+                for bit in 0..GROUP {
+                    // Relaxed: `close` looks again.
+                    if group.used.load(Ordering::Relaxed) & 1 << bit != 0 {
+                        drop(self.close((number * GROUP + bit) as Fd));
+                    }
                 }
             }
         }

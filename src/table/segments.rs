@@ -12,6 +12,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::ptr;
+use std::slice;
 
 use crate::sync::{AtomicPtr, Ordering};
 
@@ -80,12 +81,24 @@ impl<T: Segment, const FIRST: usize, const COUNT: usize> Segments<T, FIRST, COUN
         self.get(index)
     }
 
+    /// The segments that are there, each with the index of its first element.
+    #[inline]
+    pub(crate) fn segments(&self) -> impl Iterator<Item = (usize, &[T])> {
+        self.segments.iter().enumerate().filter_map(|(segment, first)| {
+            // Acquire: pairs with the Release in `ensure`.
+            let first = first.load(Ordering::Acquire);
+            if first.is_null() {
+                return None;
+            }
+            let len = Self::len_of(segment);
+            // SAFETY: as in `get`.
+            Some((len - FIRST, unsafe { slice::from_raw_parts(first, len) }))
+        })
+    }
+
     /// All elements of all segments that are there, with their indices.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &T)> {
-        (0..COUNT).flat_map(move |segment| {
-            let first = Self::len_of(segment) - FIRST;
-            (first..first + Self::len_of(segment)).map_while(|index| Some((index, self.get(index)?)))
-        })
+        self.segments().flat_map(|(first, elements)| (first..).zip(elements))
     }
 }
 
