@@ -266,6 +266,8 @@ impl Both {
             for name in DEEP.split('/') {
                 path = format!("{path}/{name}");
                 sys::mkdir(&path, 0o755).unwrap();
+                // As on the host, whoever runs the tests.
+                sys::chown(&path, Some(users()[0].0), Some(users()[0].1)).unwrap();
             }
             sys::chown(&ours, Some(user.0), Some(user.1)).unwrap();
             sys::chmod(&ours, 0o755).unwrap();

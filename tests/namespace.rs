@@ -335,6 +335,32 @@ fn threads_that_move_directories_about_leave_a_tree() {
 }
 
 #[test]
+fn an_open_that_makes_finds_the_file_or_makes_it_whatever_others_do() {
+    each_way(|kernel, top| {
+        let path = format!("{top}/contended");
+        thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    kernel.enter(|| {
+                        for _ in 0..500 {
+                            let fd = sys::open(&path, OpenFlags::RDWR | OpenFlags::CREAT, 0o600).unwrap();
+                            sys::write(fd, b"x").unwrap();
+                            sys::close(fd).unwrap();
+                            assert!(matches!(sys::unlink(&path), Ok(()) | Err(Errno::ENOENT)));
+                        }
+                    });
+                });
+            }
+        });
+        // Whose mode lets nobody open it is open to whoever made it.
+        let fd = sys::open(&path, NEW, 0).unwrap();
+        assert_eq!((sys::write(fd, b"own"), sys::pread(fd, &mut [0; 8], 0)), (Ok(3), Ok(3)));
+        sys::close(fd).unwrap();
+        sys::unlink(&path).unwrap();
+    });
+}
+
+#[test]
 fn devices_are_opened_anew_each_time() {
     struct Nth(u8);
     impl File for Nth {

@@ -50,7 +50,8 @@ impl Kernel {
     }
 
     /// Makes a character device at `at`, owned by root. Each open of it gets a file of its own from `opener`, which is
-    /// given the flags, and runs as part of the call that opens.
+    /// given the flags, and runs as part of the call that opens. It lives as long as the kernel, even where the device is
+    /// unlinked: a handle on this kernel in it would keep the kernel from halting.
     ///
     /// ```
     /// use lwproc::{File, Kernel, OpenFlags, Result, sys};

@@ -15,6 +15,9 @@ use crate::errno::{Errno, Result};
 use crate::fd::{FileKind, OpenFlags, Stat, retry};
 use crate::id::{Gid, Mode, Uid};
 
+/// How often an open looks again when others make and remove the file meanwhile.
+const RACES: u32 = 1000;
+
 /// The errors of paths, which every call here has, are those of `walk`; each call names its own on top.
 impl Namei<'_> {
     /// Opens a file, and with [`OpenFlags::CREAT`] makes it if need be. A device is opened when the caller says so, with
@@ -23,32 +26,36 @@ impl Namei<'_> {
     /// # Errors
     /// Those of [`sys::open`](crate::sys::open).
     pub(crate) fn open(&self, path: &Path, flags: OpenFlags, mode: Mode) -> Result<OpenNode> {
-        let exclusive = flags.contains(OpenFlags::CREAT | OpenFlags::EXCL);
+        let creates = flags.contains(OpenFlags::CREAT);
+        let exclusive = creates && flags.contains(OpenFlags::EXCL);
         let follow = !flags.contains(OpenFlags::NOFOLLOW) && !exclusive;
-        let last = match (flags.contains(OpenFlags::CREAT), follow) {
-            (true, follow) => Last::Create { follow },
-            (false, true) => Last::Follow,
-            (false, false) => Last::Keep,
+        let last = match follow {
+            _ if creates => Last::Create { follow },
+            true => Last::Follow,
+            false => Last::Keep,
         };
-        let found = self.walk(path, last)?;
-        if !flags.contains(OpenFlags::CREAT) {
-            return self.open_found(found, flags);
+        for _ in 0..RACES {
+            let found = self.walk(path, last)?;
+            if !creates || found.exists() && !exclusive {
+                return self.open_found(found, flags);
+            }
+            if found.exists() {
+                return Err(Errno::EEXIST);
+            }
+            if flags.contains(OpenFlags::DIRECTORY) {
+                return Err(Errno::EINVAL);
+            }
+            found.dir.mount.writable()?;
+            let Name::Plain(name) = found.name() else { return Err(Errno::EISDIR) };
+            match found.dir.node.make(self.cred, name, New::Regular, mode & !self.umask) {
+                // Whoever makes a file may use it, whatever its mode.
+                Ok(node) => return OpenNode::new(node, Arc::clone(&found.dir.mount), flags, self.cred),
+                // Somebody else was faster.
+                Err(Errno::EEXIST) if !exclusive => {}
+                Err(error) => return Err(error),
+            }
         }
-        if found.exists() {
-            return if exclusive { Err(Errno::EEXIST) } else { self.open_found(found, flags) };
-        }
-        if flags.contains(OpenFlags::DIRECTORY) {
-            return Err(Errno::EINVAL);
-        }
-        found.dir.mount.writable()?;
-        let Name::Plain(name) = found.name() else { return Err(Errno::EISDIR) };
-        match found.dir.node.make(self.cred, name, New::Regular, mode & !self.umask) {
-            // Whoever makes a file may use it, whatever its mode.
-            Ok(node) => OpenNode::new(node, Arc::clone(&found.dir.mount), flags - OpenFlags::TRUNC, self.cred),
-            // Somebody else was faster.
-            Err(Errno::EEXIST) if !exclusive => self.open(path, flags - OpenFlags::CREAT, mode),
-            Err(error) => Err(error),
-        }
+        Err(Errno::EEXIST)
     }
 
     fn open_found(&self, found: Found<'_>, flags: OpenFlags) -> Result<OpenNode> {
