@@ -97,7 +97,7 @@ impl HostNode {
 
     /// The host's file as a path of the host's own, whatever it is called meanwhile.
     fn way(&self) -> String {
-        format!("/proc/self/fd/{}", self.fd.as_raw_fd())
+        way_to(self.fd.as_fd())
     }
 
     /// The child called `name`, without a look at permissions. A directory that is in use is the same node again.
@@ -162,10 +162,13 @@ impl HostNode {
     }
 
     fn check_add(&self, cred: &Cred, name: &OsStr) -> Result<Permissions> {
-        let own = self.permissions()?;
+        let Stat { mode, uid, gid, nlink, .. } = self.stat()?;
+        let own = Permissions { mode, uid, gid };
         own.check(cred, Access::EXECUTE)?;
         match self.look(name) {
             Ok(_) => Err(Errno::EEXIST),
+            // Removed; not every host says so to whoever makes a file in it.
+            Err(Errno::ENOENT) if nlink == 0 => Err(Errno::ENOENT),
             Err(Errno::ENOENT) => own.may_add(cred).map(|()| own),
             Err(error) => Err(error),
         }
@@ -216,13 +219,7 @@ impl Node for HostNode {
         let _changing = self.fs.changing.lock();
         let newborn = self.check_add(cred, name)?.newborn(cred, new.kind(), mode);
         match new {
-            New::Regular => {
-                let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                let fd = retry(|| rustix::fs::openat(&self.fd, name, flags, HostMode::empty()))?;
-                let node = self.born(name, newborn, AtFlags::empty())?;
-                *node.made.lock() = Some(fd);
-                Ok(node)
-            }
+            New::Regular => Ok(self.bear(name, newborn)?),
             New::Directory => {
                 retry(|| rustix::fs::mkdirat(&self.fd, name, HostMode::empty()))?;
                 Ok(self.born(name, newborn, AtFlags::REMOVEDIR)?)
@@ -400,6 +397,10 @@ impl Node for HostNode {
         let fd = retry(|| rustix::fs::openat(CWD, self.way(), flags, HostMode::empty()))?;
         retry(|| rustix::fs::ftruncate(&fd, len))
     }
+}
+
+fn way_to(fd: BorrowedFd<'_>) -> String {
+    format!("/proc/self/fd/{}", fd.as_raw_fd())
 }
 
 /// # Errors

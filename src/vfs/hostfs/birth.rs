@@ -4,17 +4,44 @@
 //! says; where it is not, they stay its own. Until then nobody else can use them.
 
 use std::ffi::OsStr;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, CWD, Gid as HostGid, Mode as HostMode, RawMode, Uid as HostUid};
+use rustix::fs::{AtFlags, CWD, Gid as HostGid, Mode as HostMode, OFlags, RawMode, Uid as HostUid};
 
-use super::HostNode;
+use super::{HostNode, Link, way_to};
 use crate::errno::{Errno, Result};
 use crate::fd::{FileKind, retry};
 use crate::id::Mode;
 use crate::vfs::access::{Permissions, S_ISGID, S_ISUID};
 
 impl HostNode {
+    /// A new regular file called `name`, open for whoever makes it. It has its owner and mode before it has the name, so
+    /// that whoever comes upon it may do what its mode says. The caller holds the lock on changes.
+    pub(super) fn bear(&self, name: &OsStr, newborn: Permissions) -> Result<Arc<Self>> {
+        let nameless = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        let (fd, node) = match retry(|| rustix::fs::openat(&self.fd, ".", nameless, HostMode::empty())) {
+            Ok(fd) => {
+                let path = OFlags::PATH | OFlags::CLOEXEC;
+                let same = retry(|| rustix::fs::openat(CWD, way_to(fd.as_fd()), path, HostMode::empty()))?;
+                let me = self.counted()?;
+                let node = Self::new(&self.fs, same, |_| Link::In(me, name.to_owned()))?;
+                node.settle(newborn)?;
+                retry(|| rustix::fs::linkat(CWD, node.way(), &self.fd, name, AtFlags::SYMLINK_FOLLOW))?;
+                (fd, node)
+            }
+            // Not every file system of the host has files without names.
+            Err(Errno::EOPNOTSUPP | Errno::EISDIR | Errno::ENOENT | Errno::EINVAL) => {
+                let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let fd = retry(|| rustix::fs::openat(&self.fd, name, flags, HostMode::empty()))?;
+                (fd, self.born(name, newborn, AtFlags::empty())?)
+            }
+            Err(error) => return Err(error),
+        };
+        *node.made.lock() = Some(fd);
+        Ok(node)
+    }
+
     /// The file that was just made as `name` in this directory, when it has its owner and mode. One that cannot have them
     /// is removed again, by unlinkat(2) with `removal`. The caller holds the lock on changes.
     pub(super) fn born(&self, name: &OsStr, newborn: Permissions, removal: AtFlags) -> Result<Arc<Self>> {
