@@ -49,6 +49,7 @@ impl Parker {
         if host.is_empty() {
             if self.fall_asleep(PARKED) {
                 self.sleep(deadline);
+                // Acquire: pairs with the Release in `wake_by_ref`.
                 self.state.swap(EMPTY, Ordering::Acquire);
             }
             return Ok(());
@@ -65,17 +66,17 @@ impl Parker {
 
     /// Enters `state`, unless a wake has come before: that is consumed, and the thread stays awake.
     fn fall_asleep(&self, state: u32) -> bool {
-        // Acquire: pairs with the Release in `wake_by_ref`.
-        let asleep = self.state.compare_exchange(EMPTY, state, Ordering::Acquire, Ordering::Acquire).is_ok();
+        let asleep = self.state.compare_exchange(EMPTY, state, Ordering::Relaxed, Ordering::Relaxed).is_ok();
         if !asleep {
+            // Acquire: pairs with the Release in `wake_by_ref`.
             self.state.swap(EMPTY, Ordering::Acquire);
         }
         asleep
     }
 
     fn sleep(&self, deadline: Option<Instant>) {
-        // Acquire: pairs with the Release in `wake_by_ref`.
-        while self.state.load(Ordering::Acquire) == PARKED {
+        // Relaxed: `park` goes on to acquire what ended it.
+        while self.state.load(Ordering::Relaxed) == PARKED {
             match deadline.map(|deadline| deadline.checked_duration_since(Instant::now())) {
                 None => thread::park(),
                 Some(Some(left)) => thread::park_timeout(left),

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 
-use super::{Model, claim, fds, halt, lwps, newlwp, procs, segments, switch, wait};
+use super::{Model, claim, ends, fds, halt, lwps, newlwp, numbers, procs, segments, switch, wait};
 use crate::sync::fault::{Fault, Half, Site, sites};
 
-const MODELS: [Model; 32] = [
+const MODELS: [Model; 34] = [
     segments::GROWTH,
     segments::INDICES,
     segments::LIMIT,
@@ -28,12 +28,14 @@ const MODELS: [Model; 32] = [
     fds::OPEN_CLOSE,
     fds::OPEN_REPLACE,
     fds::FLAGS,
-    fds::SHARE,
     fds::GROWTH,
-    fds::TAKE,
-    fds::HINT,
-    fds::NUMBERS,
     fds::COPY,
+    numbers::TAKE,
+    numbers::HINT,
+    numbers::NUMBERS,
+    ends::SHARE,
+    ends::DETACH,
+    ends::HANDLES,
     wait::PARK,
     wait::CHANGE,
     wait::KILL,

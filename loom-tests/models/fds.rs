@@ -1,72 +1,17 @@
-//! Descriptor tables: lookups, closes, replacements and allocations, all at once.
+//! Descriptor tables: lookups, opens, closes and replacements, all at once.
 
-use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
 
 use super::Model;
+use super::witness::{install, open, table, use_once, witness};
 use crate::errno::Errno;
-use crate::fd::{FdFlags, FdTable, File, OpenFile, OpenFlags};
-use crate::sync::UnlessFailed;
+use crate::fd::{FdFlags, FdTable};
 use crate::sync::fault::Fault;
-use crate::sync::{AtomicU32, Ordering};
+use crate::sync::{Ordering, UnlessFailed};
 
 const TABLE: &str = "fd/fdtable.rs";
 const DESCRIPTION: &str = "fd/description.rs";
-
-/// A file that knows how often it was closed, and that is not used and closed at the same time.
-struct Witness {
-    closed: Arc<AtomicU32>,
-    used: UnsafeCell<u32>,
-}
-
-// SAFETY: loom's cell finds out who breaks its rules.
-unsafe impl Send for Witness {}
-// SAFETY: as above.
-unsafe impl Sync for Witness {}
-
-impl File for Witness {
-    fn read_at(&self, _buf: &mut [u8], _at: u64) -> crate::errno::Result<usize> {
-        assert_eq!(self.closed.load(Ordering::Relaxed), 0, "used after it was closed");
-        self.used.with(|_| ());
-        Ok(0)
-    }
-}
-
-impl Drop for Witness {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            self.used.with_mut(|_| ());
-            self.closed.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-}
-
-/// An open file, and how often it was closed.
-fn witness() -> (OpenFile, Arc<AtomicU32>) {
-    let closed = Arc::new(AtomicU32::new(0));
-    let file = Witness { closed: Arc::clone(&closed), used: UnsafeCell::new(0) };
-    (OpenFile::new(Box::new(file), OpenFlags::RDWR), closed)
-}
-
-/// An open file of no interest.
-fn open() -> OpenFile {
-    witness().0
-}
-
-/// A table that is not torn down when the model has failed.
-fn table() -> Arc<UnlessFailed<FdTable>> {
-    Arc::new(UnlessFailed::new(FdTable::new()))
-}
-
-fn install(table: &FdTable, file: OpenFile) -> i32 {
-    table.take_lowest(0, 64).expect("there is room").install(file, FdFlags::empty())
-}
-
-fn use_once(file: OpenFile) {
-    let file = UnlessFailed::new(file);
-    file.file().read_at(&mut [], 0).unwrap();
-}
 
 /// One thread looks a descriptor up and uses the file, another closes it.
 pub(super) const CLOSE: Model = Model {
@@ -300,41 +245,6 @@ fn flags_that_are_set_in_two_steps_are_found() {
     FLAGS.must_fail(Fault::Torn(TABLE));
 }
 
-/// Two processes share a table, and both end: the last closes what either opened.
-pub(super) const SHARE: Model = Model {
-    name: "a shared table is left",
-    preemptions: Some(2),
-    run: || {
-        let table = std::sync::Arc::new(FdTable::new()).share();
-        let end = |table: &FdTable| {
-            let (file, closed) = witness();
-            install(table, file);
-            if table.leave() {
-                table.close_all();
-            }
-            closed
-        };
-        let other = thread::spawn({
-            let table = UnlessFailed::new(std::sync::Arc::clone(&table));
-            move || end(&table)
-        });
-        let table = UnlessFailed::new(table);
-        let mine = end(&table);
-        let others = other.join().unwrap();
-        assert_eq!((mine.load(Ordering::Relaxed), others.load(Ordering::Relaxed)), (1, 1));
-    },
-};
-
-#[test]
-fn the_last_user_of_a_table_closes_everything() {
-    SHARE.check();
-}
-
-#[test]
-fn a_table_that_is_left_in_two_steps_is_found() {
-    SHARE.must_fail(Fault::Torn(TABLE));
-}
-
 /// One thread takes a number in a segment that is not there yet, another looks numbers up there.
 pub(super) const GROWTH: Model = Model {
     name: "lookup against growth",
@@ -366,69 +276,6 @@ fn a_segment_that_is_not_released_is_found() {
     GROWTH.must_fail(Fault::Release("table/segments.rs"));
 }
 
-/// Two threads take a number each, in a table whose first group is full but for one.
-pub(super) const TAKE: Model = Model {
-    name: "two threads allocate",
-    preemptions: Some(3),
-    run: || {
-        let table = table();
-        install(&table, open());
-        let other = thread::spawn({
-            let table = Arc::clone(&table);
-            move || install(&table, open())
-        });
-        let mine = install(&table, open());
-        let others = other.join().unwrap();
-        assert_eq!((mine.min(others), mine.max(others)), (1, 2));
-    },
-};
-
-#[test]
-fn two_threads_take_different_numbers_and_the_lowest() {
-    TAKE.check();
-}
-
-#[test]
-fn a_number_that_is_taken_in_two_steps_is_found() {
-    TAKE.must_fail(Fault::Torn(TABLE));
-}
-
-/// One thread closes a number of a full group, another takes two: when all is done, the lowest free number is found.
-pub(super) const HINT: Model = Model {
-    name: "close against allocation",
-    preemptions: Some(3),
-    run: || {
-        let table = table();
-        install(&table, open());
-        install(&table, open());
-        let other = thread::spawn({
-            let table = Arc::clone(&table);
-            move || drop(table.close(0).expect("it is open"))
-        });
-        let mine = install(&table, open());
-        assert!([0, 2].contains(&mine));
-        other.join().unwrap();
-        let next = install(&table, open());
-        assert_eq!(next, if mine == 0 { 2 } else { 0 }, "the lowest free number");
-    },
-};
-
-#[test]
-fn a_number_that_comes_free_is_never_lost() {
-    HINT.check();
-}
-
-#[test]
-fn a_hint_without_orderings_is_found() {
-    HINT.must_fail(Fault::Acquire(TABLE));
-    HINT.must_fail(Fault::Release(TABLE));
-}
-
-#[test]
-fn a_hint_in_two_steps_is_found() {
-    HINT.must_fail(Fault::Torn(TABLE));
-}
-
 /// A table is copied, as by `rfork`, while `dup2` replaces one of its entries: the copy has one file or the other.
 pub(super) const COPY: Model = Model {
     name: "copy against dup2",
@@ -454,33 +301,4 @@ pub(super) const COPY: Model = Model {
 #[test]
 fn a_copied_table_misses_nothing_that_is_replaced_meanwhile() {
     COPY.check();
-}
-
-/// Three threads: one gives a number of a full group back, two take one each.
-pub(super) const NUMBERS: Model = Model {
-    name: "three threads on numbers",
-    preemptions: Some(2),
-    run: || {
-        let table = table();
-        install(&table, open());
-        // SAFETY: `table` outlives the thread that has this, which is joined.
-        let number = unsafe { &*Arc::as_ptr(&table) }.take_lowest(0, 8).expect("there is room");
-        let giver = thread::spawn(move || drop(number));
-        let taker = thread::spawn({
-            let table = Arc::clone(&table);
-            move || install(&table, open())
-        });
-        let mine = install(&table, open());
-        giver.join().unwrap();
-        let others = taker.join().unwrap();
-        assert_ne!(mine, others);
-        let mut taken = [mine, others, install(&table, open())];
-        taken.sort_unstable();
-        assert_eq!(taken, [1, 2, 3], "the lowest free number");
-    },
-};
-
-#[test]
-fn three_threads_lose_no_number() {
-    NUMBERS.check();
 }

@@ -6,14 +6,17 @@
 
 mod audit;
 mod claim;
+mod ends;
 mod fds;
 mod halt;
 mod lwps;
 mod newlwp;
+mod numbers;
 mod procs;
 mod segments;
 mod switch;
 mod wait;
+mod witness;
 
 use std::ops::Deref;
 use std::panic::AssertUnwindSafe;

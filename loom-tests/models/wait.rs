@@ -7,6 +7,7 @@ use loom::thread;
 
 use super::{Model, boot, host_thread};
 use crate::errno::{Errno, Result};
+use crate::lwproc::FdInherit;
 use crate::park::Parker;
 use crate::sync::fault::Fault;
 use crate::sync::{AtomicU32, Ordering};
@@ -130,19 +131,27 @@ fn who_looks_before_he_enters_is_found() {
     LOOK_FIRST.must_fail_unbroken();
 }
 
-/// A lwp blocks for good in one thread, another kills its process.
+/// A lwp blocks for good in one thread, another kills its process; what that one did before is seen then.
 pub(super) const KILL: Model = Model {
     name: "kill against block",
     preemptions: Some(3),
     run: || {
         let kernel = boot();
-        let mut lwp = kernel.spawn();
-        let pid = lwp.pid();
-        let blocked = host_thread(move || {
-            let outcome: Result<()> = lwp.enter(|| wait::until(None, |_| Poll::Pending));
-            assert_eq!(outcome, Err(Errno::EINTR));
-            drop(lwp);
+        kernel.rfork(FdInherit::Clean).unwrap();
+        let (lwp, pid) = (kernel.curlwp(), crate::sys::getpid());
+        kernel.switch(None);
+        let reason = Arc::new(AtomicU32::new(0));
+        let blocked = host_thread({
+            let (kernel, reason) = (kernel.another(), Arc::clone(&reason));
+            move || {
+                // Not `enter`: what it leaves to be dropped would not survive a model that fails.
+                kernel.switch(lwp);
+                let outcome: Result<()> = wait::until(None, |_| Poll::Pending);
+                assert_eq!((outcome, reason.load(Ordering::Relaxed)), (Err(Errno::EINTR), 1));
+                kernel.releaselwp();
+            }
         });
+        reason.store(1, Ordering::Relaxed);
         kernel.kill(pid).expect("it lives: its lwp is blocked");
         blocked.join().unwrap();
         assert_eq!(kernel.kill(pid), Err(Errno::ESRCH));

@@ -100,7 +100,8 @@ impl LwpCount {
     /// Ends the ending: no lwp is left.
     pub(crate) fn dead(&self) {
         debug_assert_eq!(self.0.load(Ordering::Relaxed) & (ENDING | COUNT), ENDING | 1);
-        self.0.store(ENDING, Ordering::Release);
+        // Relaxed: who sees it is only told that there is nothing to see.
+        self.0.store(ENDING, Ordering::Relaxed);
     }
 
     /// Lets no more lwps come.
