@@ -1,13 +1,15 @@
 //! Eight threads that do everything at once, at random: nothing may be lost, found twice, or left at the end.
 //!
-//! Longer: `cargo test --release --test stress -- --ignored`. Under ThreadSanitizer: the same command with
-//! `RUSTFLAGS=-Zsanitizer=thread` on a nightly compiler, with `-Zbuild-std` and `--target`.
+//! Longer: `cargo test --release --test stress -- --ignored`. Under ThreadSanitizer: `.ci/tsan`, for which the locks are
+//! parking_lot's: it cannot look into std's.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use lwproc::local::{self, Inherit};
 use lwproc::sys::{self, Fcntl};
@@ -63,7 +65,7 @@ struct Shared {
 }
 
 fn taken<T>(from: &Mutex<Vec<T>>, random: &mut Random) -> Option<T> {
-    let mut from = from.lock().unwrap();
+    let mut from = from.lock();
     if from.is_empty() {
         None
     } else {
@@ -82,7 +84,7 @@ fn step(kernel: &Kernel, shared: &Shared, random: &mut Random) {
         0 | 1 => {
             if let Some(lwp) = current {
                 kernel.switch(None);
-                shared.idle.lock().unwrap().push(lwp);
+                shared.idle.lock().push(lwp);
             }
         }
         2 | 3 => {
@@ -90,7 +92,7 @@ fn step(kernel: &Kernel, shared: &Shared, random: &mut Random) {
             if let Some(to) = taken(&shared.idle, random) {
                 kernel.switch(Some(to));
                 assert_eq!(kernel.curlwp(), Some(to));
-                shared.idle.lock().unwrap().extend(current);
+                shared.idle.lock().extend(current);
             }
         }
         4..=6 => {
@@ -138,20 +140,20 @@ fn step(kernel: &Kernel, shared: &Shared, random: &mut Random) {
                 });
                 assert_eq!(kernel.curlwp(), current);
                 if random.below(2) == 0 {
-                    shared.owned.lock().unwrap().push(lwp);
+                    shared.owned.lock().push(lwp);
                 }
             }
         }
         11 => {
             // Ids that others may have, or have released.
-            let stale = shared.idle.lock().unwrap().first().copied();
+            let stale = shared.idle.lock().first().copied();
             if let (Some(lwp), true) = (stale, random.below(8) == 0) {
                 let raced = LwpId::from_raw(lwp.kernel(), lwp.raw() ^ (1 << (24 + random.below(2))));
                 assert!(
                     raced == lwp || kernel.try_switch(Some(raced)).is_err() || {
                         // A living one after all, of a list that moves: it is nobody else's now.
-                        shared.idle.lock().unwrap().retain(|listed| *listed != raced);
-                        shared.idle.lock().unwrap().extend(current);
+                        shared.idle.lock().retain(|listed| *listed != raced);
+                        shared.idle.lock().extend(current);
                         true
                     }
                 );
@@ -164,12 +166,12 @@ fn step(kernel: &Kernel, shared: &Shared, random: &mut Random) {
                 .limit(Resource::NoFile, Rlimit::both(32));
             let lwp = kernel.spawn(options).unwrap();
             assert!(matches!(lwp.newlwp().map(drop), Ok(()) | Err(Errno::EBUSY)));
-            shared.owned.lock().unwrap().push(lwp);
+            shared.owned.lock().push(lwp);
         }
         13 => {
             if current.is_some() {
                 match kernel.newlwp(sys::getpid()) {
-                    Ok(()) => shared.idle.lock().unwrap().extend(current),
+                    Ok(()) => shared.idle.lock().extend(current),
                     Err(errno) => assert_eq!(errno, Errno::EBUSY),
                 }
             }
@@ -177,7 +179,7 @@ fn step(kernel: &Kernel, shared: &Shared, random: &mut Random) {
         _ => {
             let fds = [FdInherit::Share, FdInherit::Copy, FdInherit::Clean][random.below(3)];
             kernel.rfork(fds).unwrap();
-            shared.idle.lock().unwrap().extend(current);
+            shared.idle.lock().extend(current);
         }
     }
 }
@@ -201,7 +203,7 @@ fn churn(seed: u64, time: Duration) {
                         steps += 64;
                     }
                     // It ends bound: the lwp is the others' then.
-                    shared.idle.lock().unwrap().extend(kernel.curlwp());
+                    shared.idle.lock().extend(kernel.curlwp());
                     steps
                 })
             })
@@ -213,11 +215,11 @@ fn churn(seed: u64, time: Duration) {
     let ps = kernel.ps();
     assert_eq!(ps.iter().map(|row| row.running).sum::<u32>(), 0);
     assert_eq!(ps.iter().map(|row| row.lwps).sum::<u32>(), kernel.usage().lwps);
-    let listed = shared.idle.into_inner().unwrap();
+    let listed = shared.idle.into_inner();
     let mut times = BTreeMap::new();
     listed.iter().for_each(|lwp| *times.entry(lwp.raw()).or_insert(0) += 1);
     assert!(times.values().all(|times| *times == 1));
-    let owned = shared.owned.into_inner().unwrap();
+    let owned = shared.owned.into_inner();
     assert_eq!(kernel.usage().lwps as usize, listed.len() + owned.len());
     drop(owned);
     for lwp in listed {

@@ -84,6 +84,8 @@ pub(super) const HANDLES: Model = Model {
     preemptions: Some(3),
     run: || {
         let kernel = boot();
+        // Kept, so that it is the halt that closes, and not the end of the memory.
+        let inner = UnlessFailed::new(std::sync::Arc::clone(kernel.inner()));
         let (file, closed) = witness();
         let other = host_thread({
             let kernel = kernel.another();
@@ -94,6 +96,7 @@ pub(super) const HANDLES: Model = Model {
         });
         drop(kernel);
         other.join().unwrap();
+        assert!(inner.halted());
         assert_eq!(closed.load(Ordering::Relaxed), 1);
     },
 };

@@ -84,7 +84,8 @@ fn a_lwp_that_is_not_released_or_not_acquired_is_found() {
     REUSE.must_fail(Fault::Acquire(FILE));
 }
 
-/// One thread releases a lwp of pid 2 that was switched to, and starts one of pid 3 in its slot; another walks the table.
+/// One thread releases a lwp of pid 2 that was switched to, and starts one of pid 3 in its slot; another walks the
+/// table.
 pub(super) const WALK: Model = Model {
     name: "the table is walked",
     preemptions: Some(3),

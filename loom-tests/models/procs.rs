@@ -1,5 +1,5 @@
-//! The process table: a process is found whole or not at all, and what is looked at is not freed, though its slot goes on
-//! to the next process.
+//! The process table: a process is found whole or not at all, and what is looked at is not freed, though its slot goes
+//! on to the next process.
 
 use std::sync::Arc;
 

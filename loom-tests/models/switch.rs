@@ -104,8 +104,8 @@ fn a_lwp_given_back_without_release_is_found() {
 /// Notes which implicit lwps are in use, unseen by loom.
 type InUse = std::sync::Arc<std::sync::Mutex<HashSet<usize>>>;
 
-/// Two threads come into a kernel where an ended one has left its implicit lwp, and end too: each implicit lwp belongs to
-/// one thread at a time, and they are left for the next.
+/// Two threads come into a kernel where an ended one has left its implicit lwp, and end too: each implicit lwp belongs
+/// to one thread at a time, and they are left for the next.
 pub(super) const POOL: Model = Model {
     name: "the pool of implicit lwps",
     preemptions: Some(3),

@@ -31,8 +31,8 @@ pub(super) const PARK: Model = Model {
             }
         });
         while flag.load(Ordering::Relaxed) != 2 {
-            // That the sleep ends is the model: loom reports a thread that sleeps for ever. And a wake hands on what was
-            // done before it, or else the flag might be read as down, and the thread sleep again.
+            // That the sleep ends is the model: loom reports a thread that sleeps for ever. And a wake hands on what
+            // was done before it, or else the flag might be read as down, and the thread sleep again.
             parker.park(&[], None).unwrap();
         }
         waker.join().unwrap();
@@ -87,7 +87,7 @@ pub(super) const CHANGE: Model = Model {
         });
         changed.store(1, Ordering::Relaxed);
         queue.wake_all();
-        waiters.map(|waiter| waiter.join().unwrap());
+        waiters.into_iter().for_each(|waiter| waiter.join().unwrap());
     },
 };
 

@@ -98,8 +98,8 @@ impl ProcTable {
         let Some((index, slot)) = pid.index().zip(self.slot(pid)) else { return };
         let guard = table::pin();
         slot.pid.store(NONE, Ordering::Relaxed);
-        // AcqRel: what the process's threads did to it comes before its being freed.
-        let proc = slot.proc.swap(Shared::null(), Ordering::AcqRel, &guard);
+        // Relaxed: detaching the last lwp has ordered all that the others did before this; the collector does the rest.
+        let proc = slot.proc.swap(Shared::null(), Ordering::Relaxed, &guard);
         if !proc.is_null() {
             // SAFETY: it is out of the table, by this thread alone. The embedder's values and files are gone from it.
             unsafe { table::retire(&guard, proc) };
