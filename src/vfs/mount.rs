@@ -41,7 +41,9 @@ impl MountOptions {
         self
     }
 
-    /// All files there appear to be this user's and group's, whoever owns them on the host.
+    /// All files there appear to be this user's and group's, whoever owns them on the host, and made by whom they may be.
+    /// Without it the host's owners hold; a host process that is not root can then only make files that are its own user's,
+    /// not the virtual one's.
     pub fn owner(mut self, uid: Uid, gid: Gid) -> Self {
         self.owner = Some((uid, gid));
         self
@@ -175,8 +177,12 @@ impl Namespace {
             _ => return Err(Errno::EINVAL),
         };
         let mut mounts = self.mounts.write();
+        if !mounts.get(&key).is_some_and(|there| Arc::ptr_eq(there, &mount)) {
+            // Somebody else was faster.
+            return Err(Errno::EINVAL);
+        }
         // With the table locked nobody walks into it any more: two are the table's and this one.
-        if Arc::strong_count(&mount) > 2 || !mounts.contains_key(&key) {
+        if Arc::strong_count(&mount) > 2 {
             return Err(Errno::EBUSY);
         }
         let removed = mounts.remove(&key);
