@@ -160,6 +160,32 @@ fn nobody_gets_a_file_by_putting_it_in_the_place_of_a_new_one() {
 }
 
 #[test]
+fn a_new_directory_of_the_host_can_be_used_as_soon_as_it_is_there() {
+    let mounted = Mounted::new(MountOptions::new().owner(1001, 1001));
+    let (mut maker, mut user) = (mounted.user(1001), mounted.user(1001));
+    let (newest, done) = (AtomicU32::new(0), AtomicBool::new(false));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            maker.enter(|| {
+                for n in 0..5000 {
+                    newest.store(n, Ordering::Relaxed);
+                    let _ = sys::mkdir(format!("/mnt/{n}"), 0o700);
+                }
+            });
+            done.store(true, Ordering::Relaxed);
+        });
+        user.enter(|| {
+            while !done.load(Ordering::Relaxed) {
+                // Before it is made, and after.
+                let path = format!("/mnt/{}/nothing", newest.load(Ordering::Relaxed));
+                assert_eq!(sys::stat(path), Err(Errno::ENOENT));
+            }
+        });
+    });
+    assert_eq!(fs::read_dir(&mounted.host).unwrap().count(), 5000);
+}
+
+#[test]
 fn a_directory_kept_from_before_chroot_is_no_way_out() {
     let mounted = Mounted::new(MountOptions::new());
     for top in ["/mnt", "/tmp"] {

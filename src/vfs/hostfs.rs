@@ -153,8 +153,14 @@ impl HostNode {
         Ok(false)
     }
 
+    /// Its owner and mode as they are now.
+    fn own(&self) -> Result<Permissions> {
+        let Stat { mode, uid, gid, .. } = self.stat()?;
+        Ok(Permissions { mode, uid, gid })
+    }
+
     fn check_remove(&self, cred: &Cred, name: &OsStr) -> Result<Stat> {
-        let own = self.permissions()?;
+        let own = self.own()?;
         own.check(cred, Access::EXECUTE)?;
         let stat = self.look(name)?;
         own.may_remove(cred, stat.uid)?;
@@ -191,8 +197,13 @@ impl Node for HostNode {
     }
 
     fn permissions(&self) -> Result<Permissions> {
-        let Stat { mode, uid, gid, .. } = self.stat()?;
-        Ok(Permissions { mode, uid, gid })
+        let own = self.own()?;
+        if own.mode & 0o7777 != 0 {
+            return Ok(own);
+        }
+        // None at all: it may be just being made, and gets them before its maker lets go.
+        drop(self.fs.changing.lock());
+        self.own()
     }
 
     fn lookup(&self, cred: &Cred, name: &OsStr) -> Result<Arc<dyn Node>> {
@@ -264,8 +275,8 @@ impl Node for HostNode {
     fn rename(&self, cred: &Cred, name: &OsStr, to: &dyn Node, to_name: &OsStr) -> Result<()> {
         let to = Self::of(to)?;
         let _changing = self.fs.changing.lock();
-        self.permissions()?.check(cred, Access::EXECUTE)?;
-        to.permissions()?.check(cred, Access::EXECUTE)?;
+        self.own()?.check(cred, Access::EXECUTE)?;
+        to.own()?.check(cred, Access::EXECUTE)?;
         let source = self.look(name)?;
         let there = match to.look(to_name) {
             Ok(there) => Some(there),
@@ -295,7 +306,7 @@ impl Node for HostNode {
                     _ => {}
                 }
             }
-            None => to.permissions()?.may_add(cred)?,
+            None => to.own()?.may_add(cred)?,
         }
         // Its own `..` changes.
         if is_dir && self.id != to.id {
