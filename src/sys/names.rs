@@ -215,7 +215,8 @@ pub fn fchmod(fd: Fd, mode: Mode) -> Result<()> {
 /// of what is no directory go.
 ///
 /// # Errors
-/// Those of every path, as for [`stat`], and: `EPERM`: not permitted. `EROFS`: on a read-only mount.
+/// Those of every path, as for [`stat`], and: `EPERM`: not permitted. `EINVAL`: 2³²-1, which is no
+/// user. `EROFS`: on a read-only mount.
 ///
 /// Source: POSIX.1-2024, chown, where -1 is `None`.
 pub fn chown(path: impl AsRef<Path>, uid: Option<Uid>, gid: Option<Gid>) -> Result<()> {

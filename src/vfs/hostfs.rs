@@ -10,6 +10,7 @@
 //!
 //! Lock order: [`HostFs::changing`], then a directory's `below`, then its `link`.
 
+mod attributes;
 mod birth;
 
 use std::any::Any;
@@ -19,13 +20,11 @@ use std::mem;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::sync::{Arc, Weak};
-use std::time::UNIX_EPOCH;
 
 use parking_lot::Mutex;
-use rustix::fs::{AtFlags, CWD, FileType, Gid as HostGid, Mode as HostMode, OFlags, Timespec, Timestamps};
-use rustix::fs::{UTIME_NOW, UTIME_OMIT, Uid as HostUid};
+use rustix::fs::{AtFlags, CWD, FileType, Mode as HostMode, OFlags};
 
-use super::access::{Access, Change, Permissions, SetTime};
+use super::access::{Access, Change, Permissions};
 use super::node::{New, Node, Opened};
 use crate::cred::Cred;
 use crate::errno::{Errno, Result};
@@ -335,28 +334,7 @@ impl Node for HostNode {
     }
 
     fn change(&self, cred: &Cred, change: Change) -> Result<()> {
-        let own = self.permissions()?;
-        let changed = own.change(cred, change)?;
-        match change {
-            Change::Mode(_) if self.kind == FileKind::Symlink => Err(Errno::EOPNOTSUPP),
-            Change::Mode(_) => self.set_mode(changed.mode),
-            Change::Owner(..) if self.fs.owner.is_some() => {
-                if (changed.uid, changed.gid) == (own.uid, own.gid) {
-                    Ok(())
-                } else {
-                    Err(Errno::EPERM)
-                }
-            }
-            Change::Owner(uid, gid) => {
-                let (uid, gid) = (uid.map(HostUid::from_raw), gid.map(HostGid::from_raw));
-                retry(|| rustix::fs::chownat(&self.fd, "", uid, gid, AtFlags::EMPTY_PATH))
-            }
-            Change::Times(SetTime::Omit, SetTime::Omit) => Ok(()),
-            Change::Times(atime, mtime) => {
-                let times = Timestamps { last_access: timespec(atime)?, last_modification: timespec(mtime)? };
-                retry(|| rustix::fs::utimensat(CWD, self.way(), &times, AtFlags::empty()))
-            }
-        }
+        self.change_attributes(cred, change)
     }
 
     fn open(&self, flags: OpenFlags) -> Result<Opened> {
@@ -412,29 +390,6 @@ impl Node for HostNode {
 
 fn way_to(fd: BorrowedFd<'_>) -> String {
     format!("/proc/self/fd/{}", fd.as_raw_fd())
-}
-
-/// # Errors
-/// `EINVAL`: too far from the epoch for the host.
-fn timespec(time: SetTime) -> Result<Timespec> {
-    let at = match time {
-        SetTime::Now => return Ok(Timespec { tv_sec: 0, tv_nsec: UTIME_NOW }),
-        SetTime::Omit => return Ok(Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT }),
-        SetTime::At(at) => at,
-    };
-    let (seconds, nanoseconds) = match at.duration_since(UNIX_EPOCH) {
-        Ok(after) => (i64::try_from(after.as_secs()).map_err(|_| Errno::EINVAL)?, after.subsec_nanos()),
-        // Nanoseconds count forward.
-        Err(before) => {
-            let before = before.duration();
-            let whole = i64::try_from(before.as_secs()).map_err(|_| Errno::EINVAL)?;
-            match before.subsec_nanos() {
-                0 => (-whole, 0),
-                nanoseconds => (-whole - 1, 1_000_000_000 - nanoseconds),
-            }
-        }
-    };
-    Ok(Timespec { tv_sec: seconds, tv_nsec: i64::from(nanoseconds) })
 }
 
 impl Drop for HostNode {

@@ -65,6 +65,10 @@ impl HostNode {
         if (stat.st_uid, stat.st_gid) == (newborn.uid, newborn.gid) {
             return Ok(());
         }
+        // A virtual user can be called what no user of the host can.
+        if [newborn.uid, newborn.gid].contains(&u32::MAX) {
+            return Ok(());
+        }
         let (uid, gid) = (HostUid::from_raw(newborn.uid), HostGid::from_raw(newborn.gid));
         match retry(|| rustix::fs::chownat(&self.fd, "", Some(uid), Some(gid), AtFlags::EMPTY_PATH)) {
             // Not root, or root of a user namespace that does not have this user.
