@@ -2,6 +2,7 @@
 
 mod atomic;
 mod atomic_epoch;
+#[cfg_attr(not(test), expect(dead_code, reason = "models alone break things"))]
 pub(crate) mod fault;
 
 pub(crate) use atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, fence};
