@@ -51,7 +51,8 @@ impl Cred {
     }
 }
 
-/// The changes that the set*id calls make. Each answers the new credentials, or `EPERM` where the rules forbid it.
+/// The changes that the set*id calls make. Each answers the new credentials, or `EPERM` where the rules forbid it, or
+/// `EINVAL` for 2³²-1, which is no id.
 impl Cred {
     /// `setuid`: all three users for root, else the effective one, to the real or the saved one.
     pub fn setuid(&self, uid: Uid) -> Result<Self> {
@@ -88,9 +89,7 @@ impl Cred {
     /// `setgroups`: the supplementary groups, for root alone. `EINVAL`: more than [`NGROUPS_MAX`].
     pub fn setgroups(&self, groups: &[Gid]) -> Result<Self> {
         permitted(self.is_root())?;
-        if groups.len() > NGROUPS_MAX {
-            return Err(Errno::EINVAL);
-        }
+        check_groups(groups)?;
         Ok(Self { groups: groups.into(), ..self.clone() })
     }
 
@@ -121,16 +120,19 @@ struct Ids {
 
 impl Ids {
     fn set(self, id: u32, root: bool) -> Result<Self> {
+        valid(id)?;
         if root { Ok(Self { real: id, effective: id, saved: id }) } else { self.set_effective(id, root) }
     }
 
     fn set_effective(self, id: u32, root: bool) -> Result<Self> {
+        valid(id)?;
         permitted(root || [self.real, self.saved].contains(&id))?;
         Ok(Self { effective: id, ..self })
     }
 
     fn set_both(self, real: Option<u32>, effective: Option<u32>, root: bool) -> Result<Self> {
         let Self { real: old_real, effective: old_effective, saved } = self;
+        [real, effective].into_iter().flatten().try_for_each(valid)?;
         permitted(root || real.is_none_or(|id| [old_real, old_effective].contains(&id)))?;
         permitted(root || effective.is_none_or(|id| [old_real, old_effective, saved].contains(&id)))?;
         let new_effective = effective.unwrap_or(old_effective);
@@ -141,6 +143,20 @@ impl Ids {
             saved: if follows { new_effective } else { saved },
         })
     }
+}
+
+/// # Errors
+/// `EINVAL`: more than [`NGROUPS_MAX`], or 2³²-1 among them.
+pub(crate) fn check_groups(groups: &[Gid]) -> Result<()> {
+    if groups.len() > NGROUPS_MAX {
+        return Err(Errno::EINVAL);
+    }
+    groups.iter().copied().try_for_each(valid)
+}
+
+/// 2³²-1 is nobody's: in C it stands for "leave as it is".
+pub(crate) fn valid(id: u32) -> Result<()> {
+    if id == u32::MAX { Err(Errno::EINVAL) } else { Ok(()) }
 }
 
 fn permitted(allowed: bool) -> Result<()> {
@@ -176,6 +192,20 @@ mod tests {
         assert_eq!(user.setreuid(Some(8), None), Err(Errno::EPERM));
         assert_eq!(user.setreuid(None, Some(8)), Err(Errno::EPERM));
         assert_eq!(user.setreuid(None, None).unwrap(), user);
+    }
+
+    #[test]
+    fn the_highest_number_is_no_id() {
+        let root = Cred::root();
+        for refused in [
+            root.setuid(u32::MAX),
+            root.seteuid(u32::MAX),
+            root.setreuid(Some(u32::MAX), None),
+            root.setregid(None, Some(u32::MAX)),
+            root.setgroups(&[1, u32::MAX]),
+        ] {
+            assert_eq!(refused, Err(Errno::EINVAL));
+        }
     }
 
     #[test]

@@ -22,7 +22,7 @@ const FIRST: Pid = Pid::pack(0, 0);
 const SECOND: Pid = Pid::pack(1, 0);
 
 fn umask_of(pid: Pid) -> u32 {
-    pid.raw().unsigned_abs() + 1
+    if pid == FIRST { 1 } else { 2 }
 }
 
 fn publish(table: &ProcTable) -> &Proc {

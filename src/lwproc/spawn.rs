@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{Lwp, ProcOptions};
-use crate::cred::{Cred, NGROUPS_MAX};
-use crate::errno::{Errno, Result};
+use crate::cred::{Cred, check_groups, valid};
+use crate::errno::Result;
 use crate::kernel::Kernel;
 use crate::limits::Resource;
 use crate::proc::Birth;
@@ -16,7 +16,8 @@ impl Kernel {
     /// in an implicit context. The embedder is not held to the parent's credentials: any user, root and limit will do.
     ///
     /// # Errors
-    /// `EAGAIN`: as for [`rfork`](Self::rfork). `EINVAL`: more than [`NGROUPS_MAX`] groups, or limits as for
+    /// `EAGAIN`: as for [`rfork`](Self::rfork). `EINVAL`: 2³²-1 as a user or group, more than
+    /// [`NGROUPS_MAX`](crate::NGROUPS_MAX) groups, or limits as for
     /// [`sys::setrlimit`](crate::sys::setrlimit). `ENOENT`, `ENOTDIR`, `ELOOP`, `ENAMETOOLONG`: root or cwd are not to be
     /// found, or no directories.
     pub fn spawn(&self, options: ProcOptions) -> Result<Lwp> {
@@ -25,15 +26,15 @@ impl Kernel {
 
         let mut cred = identity.cred.clone();
         if let Some(uid) = options.uid {
+            valid(uid)?;
             (cred.ruid, cred.euid, cred.suid) = (uid, uid, uid);
         }
         if let Some(gid) = options.gid {
+            valid(gid)?;
             (cred.rgid, cred.egid, cred.sgid) = (gid, gid, gid);
         }
         if let Some(groups) = options.groups {
-            if groups.len() > NGROUPS_MAX {
-                return Err(Errno::EINVAL);
-            }
+            check_groups(&groups)?;
             cred.groups = groups.into();
         }
         for (resource, limit) in options.limits {

@@ -93,7 +93,7 @@ fn set_cred(change: impl Fn(&Cred) -> Result<Cred>) -> Result<()> {
 /// Sets the real, effective and saved user for root, the effective one for others.
 ///
 /// # Errors
-/// `EPERM`: not root, and `uid` is neither the real nor the saved user.
+/// `EPERM`: not root, and `uid` is neither the real nor the saved user. `EINVAL`: 2³²-1.
 ///
 /// Source: POSIX.1-2024, setuid.
 pub fn setuid(uid: Uid) -> Result<()> {
@@ -103,7 +103,7 @@ pub fn setuid(uid: Uid) -> Result<()> {
 /// Sets the effective user.
 ///
 /// # Errors
-/// `EPERM`: not root, and `uid` is neither the real nor the saved user.
+/// `EPERM`: not root, and `uid` is neither the real nor the saved user. `EINVAL`: 2³²-1.
 ///
 /// Source: POSIX.1-2024, seteuid.
 pub fn seteuid(uid: Uid) -> Result<()> {
@@ -114,7 +114,8 @@ pub fn seteuid(uid: Uid) -> Result<()> {
 /// one was given, or the effective one is not the old real one.
 ///
 /// # Errors
-/// `EPERM`: not root, and `ruid` is neither the real nor the effective user, or `euid` none of the three.
+/// `EPERM`: not root, and `ruid` is neither the real nor the effective user, or `euid` none of the
+/// three. `EINVAL`: 2³²-1.
 ///
 /// Source: POSIX.1-2024, setreuid.
 pub fn setreuid(ruid: Option<Uid>, euid: Option<Uid>) -> Result<()> {
@@ -124,7 +125,7 @@ pub fn setreuid(ruid: Option<Uid>, euid: Option<Uid>) -> Result<()> {
 /// Sets the real, effective and saved group for root, the effective one for others.
 ///
 /// # Errors
-/// `EPERM`: not root, and `gid` is neither the real nor the saved group.
+/// `EPERM`: not root, and `gid` is neither the real nor the saved group. `EINVAL`: 2³²-1.
 ///
 /// Source: POSIX.1-2024, setgid.
 pub fn setgid(gid: Gid) -> Result<()> {
@@ -134,7 +135,7 @@ pub fn setgid(gid: Gid) -> Result<()> {
 /// Sets the effective group.
 ///
 /// # Errors
-/// `EPERM`: not root, and `gid` is neither the real nor the saved group.
+/// `EPERM`: not root, and `gid` is neither the real nor the saved group. `EINVAL`: 2³²-1.
 ///
 /// Source: POSIX.1-2024, setegid.
 pub fn setegid(gid: Gid) -> Result<()> {
@@ -144,7 +145,8 @@ pub fn setegid(gid: Gid) -> Result<()> {
 /// As [`setreuid`], for groups.
 ///
 /// # Errors
-/// `EPERM`: not root, and `rgid` is neither the real nor the effective group, or `egid` none of the three.
+/// `EPERM`: not root, and `rgid` is neither the real nor the effective group, or `egid` none of the
+/// three. `EINVAL`: 2³²-1.
 ///
 /// Source: POSIX.1-2024, setregid.
 pub fn setregid(rgid: Option<Gid>, egid: Option<Gid>) -> Result<()> {
@@ -154,7 +156,7 @@ pub fn setregid(rgid: Option<Gid>, egid: Option<Gid>) -> Result<()> {
 /// Sets the supplementary groups.
 ///
 /// # Errors
-/// `EPERM`: not root. `EINVAL`: more than [`NGROUPS_MAX`](crate::NGROUPS_MAX).
+/// `EPERM`: not root. `EINVAL`: more than [`NGROUPS_MAX`](crate::NGROUPS_MAX), or 2³²-1.
 ///
 /// Source: setgroups(2).
 pub fn setgroups(groups: &[Gid]) -> Result<()> {

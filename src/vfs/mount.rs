@@ -203,8 +203,10 @@ impl Namespace {
         opener: impl Fn(OpenFlags) -> Result<Box<dyn File>> + Send + Sync + 'static,
     ) -> Result<()> {
         let opener: Opener = Arc::new(opener);
-        self.openers.lock().push(Arc::clone(&opener));
-        self.with_namei(|namei| namei.make(at, New::Device(0, opener), mode).map(drop))
+        // Held here meanwhile, so that it is not dropped in the midst of the walk either.
+        self.with_namei(|namei| namei.make(at, New::Device(0, Arc::clone(&opener)), mode).map(drop))?;
+        self.openers.lock().push(opener);
+        Ok(())
     }
 }
 
