@@ -14,7 +14,7 @@ impl Kernel {
     ///
     /// Processes cannot leave the directory: links, `..` and whatever else is on a path are dealt with here, one name at a
     /// time. The host's owners and modes hold for them as for the files in memory, and what the host itself forbids is
-    /// forbidden on top.
+    /// forbidden on top. Devices of the host cannot be opened there.
     ///
     /// ```
     /// use cap_std::{ambient_authority, fs::Dir};

@@ -32,7 +32,8 @@ pub(super) fn open_with(flags: OpenFlags, open: impl FnOnce() -> Result<OpenFile
 ///
 /// # Errors
 /// Those of the path, as for [`stat`](super::stat), and: `EMFILE`: no number is left below [`Resource::NoFile`].
-/// `EACCES`: its permissions forbid it, or those of the directory it would be made in. `EEXIST`: it is there, and
+/// `EACCES`: its permissions forbid it, or those of the directory it would be made in; or it is a device of the host, on a
+/// mount. `EEXIST`: it is there, and
 /// [`OpenFlags::EXCL`] given. `EISDIR`: a directory, to be written or made. `ENOTDIR`: not one, with
 /// [`OpenFlags::DIRECTORY`]. `ELOOP`: a link, with [`OpenFlags::NOFOLLOW`]. `EROFS`: to be written on a read-only mount.
 /// `ENOSPC`: no room to make it. `EINVAL`: an access mode that there is not.
