@@ -1,46 +1,38 @@
 //! What virtual processes must not get by what the host lets its own process do, and by directories that they kept.
 
+#[path = "common/temp.rs"]
+mod temp;
+
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
-use cap_std::ambient_authority;
 use lwproc::{Console, Errno, Kernel, Lwp, MountOptions, OpenFlags, ProcOptions, sys};
 use rustix::fs::{CWD, FileType, Mode as HostMode};
 use rustix::process::{Gid, Uid};
 use rustix::thread::{set_thread_res_gid, set_thread_res_uid};
+use temp::Temp;
 
 const NEW: OpenFlags = OpenFlags::RDWR.union(OpenFlags::CREAT).union(OpenFlags::EXCL);
 
 /// A kernel with a new directory of the host on `/mnt`, which is removed in the end.
 struct Mounted {
     kernel: Kernel,
-    host: PathBuf,
+    host: Temp,
 }
 
 impl Mounted {
     fn new(options: MountOptions) -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("lwproc-confinement-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let host = std::env::temp_dir().join(name);
-        fs::create_dir(&host).unwrap();
+        let host = Temp::new();
         let kernel = Kernel::builder().console(Console::null()).boot().unwrap();
         kernel.enter(|| sys::mkdir("/mnt", 0o755)).unwrap();
-        let dir = cap_std::fs::Dir::open_ambient_dir(&host, ambient_authority()).unwrap();
-        kernel.mount("/mnt", dir, options).unwrap();
+        kernel.mount("/mnt", host.dir(), options).unwrap();
         Self { kernel, host }
     }
 
     fn user(&self, id: u32) -> Lwp {
         self.kernel.spawn(ProcOptions::new().uid(id).gid(id).groups([]).umask(0)).unwrap()
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.host);
     }
 }
 
@@ -72,7 +64,7 @@ fn that_also_holds_where_the_host_process_is_not_root() {
         return;
     }
     let mounted = Mounted::new(MountOptions::new());
-    chown(&mounted.host, Some(1001), Some(1001)).unwrap();
+    chown(&mounted.host.0, Some(1001), Some(1001)).unwrap();
     let mut user = mounted.user(1001);
     thread::scope(|scope| {
         // Of this thread alone; it ends with it.
@@ -104,7 +96,7 @@ fn a_mount_of_one_owner_makes_no_programs_of_the_host_processs_user() {
         sys::mkdir("/mnt/shared", 0o755).unwrap();
         sys::chmod("/mnt/shared", 0o2755).unwrap();
     });
-    let mode = |name: &str| fs::metadata(mounted.host.join(name)).unwrap().mode() & 0o7777;
+    let mode = |name: &str| fs::metadata(mounted.host.0.join(name)).unwrap().mode() & 0o7777;
     assert_eq!((mode("made"), mode("changed"), mode("shared")), (0o711, 0o755, 0o2755));
 }
 
@@ -116,7 +108,7 @@ fn devices_of_the_host_are_not_opened() {
     let mounted = Mounted::new(MountOptions::new());
     let mode = HostMode::from_raw_mode(0o666);
     let null = rustix::fs::makedev(1, 3);
-    rustix::fs::mknodat(CWD, mounted.host.join("null"), FileType::CharacterDevice, mode, null).unwrap();
+    rustix::fs::mknodat(CWD, mounted.host.0.join("null"), FileType::CharacterDevice, mode, null).unwrap();
     mounted.kernel.enter(|| {
         assert_eq!(sys::open("/mnt/null", OpenFlags::RDONLY, 0), Err(Errno::EACCES));
         assert_eq!(sys::stat("/mnt/null").unwrap().rdev, null);
@@ -129,9 +121,9 @@ fn nobody_gets_a_file_by_putting_it_in_the_place_of_a_new_one() {
         return;
     }
     let mounted = Mounted::new(MountOptions::new());
-    fs::set_permissions(&mounted.host, Permissions::from_mode(0o777)).unwrap();
-    fs::create_dir(mounted.host.join("kept")).unwrap();
-    let theirs = mounted.host.join("kept/theirs");
+    fs::set_permissions(&mounted.host.0, Permissions::from_mode(0o777)).unwrap();
+    fs::create_dir(mounted.host.0.join("kept")).unwrap();
+    let theirs = mounted.host.0.join("kept/theirs");
     fs::write(&theirs, "secret").unwrap();
     fs::set_permissions(&theirs, Permissions::from_mode(0o600)).unwrap();
     chown(&theirs, Some(1002), Some(1002)).unwrap();
@@ -182,7 +174,7 @@ fn a_new_directory_of_the_host_can_be_used_as_soon_as_it_is_there() {
             }
         });
     });
-    assert_eq!(fs::read_dir(&mounted.host).unwrap().count(), 5000);
+    assert_eq!(fs::read_dir(&mounted.host.0).unwrap().count(), 5000);
 }
 
 #[test]
@@ -242,7 +234,7 @@ fn a_socket_file_belongs_to_who_bound_it() {
     }
     use lwproc::{Domain, SocketAddress, SocketKind};
     let mounted = Mounted::new(MountOptions::new());
-    fs::set_permissions(&mounted.host, Permissions::from_mode(0o777)).unwrap();
+    fs::set_permissions(&mounted.host.0, Permissions::from_mode(0o777)).unwrap();
     let address = SocketAddress::Unix("/mnt/socket".into());
     mounted.user(1001).enter(|| {
         sys::umask(0o077);
@@ -253,7 +245,7 @@ fn a_socket_file_belongs_to_who_bound_it() {
         assert_eq!(sys::bind(again, &address), Err(Errno::EADDRINUSE));
         assert_eq!(sys::connect(again, &address), Ok(()));
     });
-    let host = fs::metadata(mounted.host.join("socket")).unwrap();
+    let host = fs::metadata(mounted.host.0.join("socket")).unwrap();
     assert_eq!((host.uid(), host.gid(), host.mode() & 0o777), (1001, 1001, 0o700));
     mounted.user(1002).enter(|| {
         let fd = sys::socket(Domain::Unix, SocketKind::Stream, OpenFlags::empty()).unwrap();

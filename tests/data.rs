@@ -1,28 +1,22 @@
 //! Reading, writing and positions, with the host's kernel as oracle where it can be one.
 
+#[path = "common/killed.rs"]
+mod killed;
+#[path = "common/random.rs"]
+mod random;
+
 use std::io::{IoSlice, IoSliceMut, SeekFrom};
 use std::os::fd::OwnedFd;
-use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use killed::killed;
 use lwproc::sys::{self, IOV_MAX, TRANSFER_MAX};
 use lwproc::{Console, Errno, Fd, FdInherit, File, Kernel, OpenFlags, PIPE_BUF, PIPE_CAPACITY, ProcOptions, Result};
+use random::Random;
 
 fn boot() -> Kernel {
     Kernel::builder().console(Console::null()).boot().unwrap()
-}
-
-/// Marsaglia's xorshift: the same row of numbers in each run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % bound as u64) as usize
-    }
 }
 
 /// A file in memory and a file of the host, driven alike.
@@ -385,25 +379,6 @@ fn a_vectored_read_of_a_pipe_takes_what_is_there() {
         assert_eq!(sys::readv(reader, &mut bufs), Ok(5));
         assert_eq!((&one, &other, &last[..1]), (b"abc", b"d", &b"e"[..]));
     });
-}
-
-/// Runs `call` in a new process on another host thread, kills that process once the call waits, and gives its answer.
-fn killed<T: Send>(kernel: &Kernel, call: impl FnOnce() -> T + Send) -> T {
-    let mut lwp = kernel.spawn(ProcOptions::new()).unwrap();
-    let (pid, ready) = (lwp.pid(), Barrier::new(2));
-    thread::scope(|scope| {
-        let caller = scope.spawn(|| {
-            lwp.enter(|| {
-                ready.wait();
-                call()
-            })
-        });
-        ready.wait();
-        thread::sleep(Duration::from_millis(30));
-        assert!(!caller.is_finished());
-        kernel.kill(pid).unwrap();
-        caller.join().unwrap()
-    })
 }
 
 #[test]

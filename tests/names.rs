@@ -1,55 +1,26 @@
 //! Files by name: in memory and on a mount of the host, both against the host's own file system.
 
+#[path = "common/random.rs"]
+mod random;
+#[path = "common/temp.rs"]
+mod temp;
+
 use std::fs;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
-use cap_std::ambient_authority;
 use lwproc::sys;
 use lwproc::{
     Access, Console, Errno, FileKind, Gid, Kernel, Mode, MountOptions, OpenFlags, ProcOptions, Result, SetTime, Stat,
     Uid,
 };
+use random::Random;
 use rustix::fs::{AtFlags, Dir, Mode as HostMode, OFlags, Timespec, Timestamps};
-
-/// Marsaglia's xorshift: the same row of numbers in each run.
-struct Random(u64);
+use temp::Temp;
 
 impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % bound as u64) as usize
-    }
-
     fn one<'a>(&mut self, of: &[&'a str]) -> &'a str {
         of[self.below(of.len())]
-    }
-}
-
-/// A new directory of the host, removed in the end.
-struct Temp(PathBuf);
-
-impl Temp {
-    fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("lwproc-names-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir(&path).unwrap();
-        Self(path)
-    }
-
-    fn dir(&self) -> cap_std::fs::Dir {
-        cap_std::fs::Dir::open_ambient_dir(&self.0, ambient_authority()).unwrap()
-    }
-}
-
-impl Drop for Temp {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
 

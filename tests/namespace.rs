@@ -1,17 +1,20 @@
 //! The namespace: working directories, roots, mounts, devices, and room in memory.
 
+#[path = "common/temp.rs"]
+mod temp;
+
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
-use cap_std::ambient_authority;
 use lwproc::sys::{self, AT_FDCWD};
 use lwproc::{
     Access, Console, Domain, Errno, Fd, File, FileKind, Kernel, Lwp, MountOptions, OpenFlags, ProcOptions, Result,
     SetTime, SocketAddress, SocketKind,
 };
+use temp::Temp;
 
 fn boot() -> Kernel {
     Kernel::builder().console(Console::null()).boot().unwrap()
@@ -19,29 +22,6 @@ fn boot() -> Kernel {
 
 fn user(kernel: &Kernel, id: u32) -> Lwp {
     kernel.spawn(ProcOptions::new().uid(id).gid(id).groups([]).umask(0o022)).unwrap()
-}
-
-/// A new directory of the host, removed in the end.
-struct Temp(PathBuf);
-
-impl Temp {
-    fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("lwproc-namespace-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir(&path).unwrap();
-        Self(path)
-    }
-
-    fn dir(&self) -> cap_std::fs::Dir {
-        cap_std::fs::Dir::open_ambient_dir(&self.0, ambient_authority()).unwrap()
-    }
-}
-
-impl Drop for Temp {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }
 
 /// Mounts a new directory of the host on `/mnt`.

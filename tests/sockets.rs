@@ -1,11 +1,14 @@
 //! Sockets through `sys::`, against `std::net` and each other.
 
+#[path = "common/killed.rs"]
+mod killed;
+
 use std::io::{IoSlice, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::Barrier;
 use std::thread;
 use std::time::Duration;
 
+use killed::killed;
 use lwproc::sys::{self, PollFd};
 use lwproc::{
     Console, Domain, Errno, Events, Fd, Kernel, OpenFlags, ProcOptions, Resource, Rlimit, SocketAddress, SocketKind,
@@ -207,25 +210,6 @@ fn a_datagram_socket_keeps_messages_apart() {
         assert_eq!((&first, second[0]), (b"abc", b'd'));
         assert_eq!(sys::read(other, &mut first), Ok(1));
     });
-}
-
-/// Runs `call` in a new process on another host thread, kills that process once the call waits, and gives its answer.
-fn killed<T: Send>(kernel: &Kernel, call: impl FnOnce() -> T + Send) -> T {
-    let mut lwp = kernel.spawn(ProcOptions::new()).unwrap();
-    let (pid, ready) = (lwp.pid(), Barrier::new(2));
-    thread::scope(|scope| {
-        let caller = scope.spawn(|| {
-            lwp.enter(|| {
-                ready.wait();
-                call()
-            })
-        });
-        ready.wait();
-        thread::sleep(Duration::from_millis(30));
-        assert!(!caller.is_finished());
-        kernel.kill(pid).unwrap();
-        caller.join().unwrap()
-    })
 }
 
 #[test]

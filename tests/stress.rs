@@ -3,6 +3,9 @@
 //! Longer: `cargo test --release --test stress -- --ignored`. Under ThreadSanitizer: `.ci/tsan`, for which the locks are
 //! parking_lot's: it cannot look into std's.
 
+#[path = "common/random.rs"]
+mod random;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -14,20 +17,9 @@ use parking_lot::Mutex;
 use lwproc::local::{self, Inherit};
 use lwproc::sys::{self, Fcntl};
 use lwproc::{Console, Errno, FdInherit, File, Kernel, Lwp, LwpId, OpenFlags, Pid, ProcOptions, Resource, Rlimit};
+use random::Random;
 
 const THREADS: u64 = 8;
-
-/// Marsaglia's xorshift: the same row of numbers for the same seed.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % bound as u64) as usize
-    }
-}
 
 /// Counts those that there are: as files, as locals, as hooks.
 struct Alive(Arc<AtomicI64>);
