@@ -23,8 +23,8 @@ pub(crate) fn until<T>(
     deadline: Option<Instant>,
     mut attempt: impl FnMut(&mut Watch<'_>) -> Poll<Result<T>>,
 ) -> Result<T> {
-    let parker = parker();
-    let waker = Waker::from(Arc::clone(&parker));
+    let parker = Own::take();
+    let waker = Waker::from(Arc::clone(&parker.0));
     loop {
         let mut watch = Watch::new(&waker);
         // Enter first, then look, here as everywhere.
@@ -39,7 +39,7 @@ pub(crate) fn until<T>(
         if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
             return Err(Errno::ETIMEDOUT);
         }
-        parker.park(watch.host_fds(), deadline)?;
+        parker.0.park(watch.host_fds(), deadline)?;
     }
 }
 
@@ -47,8 +47,20 @@ host_local! {
     static PARKER: RefCell<Option<Arc<Parker>>> = const { RefCell::new(None) };
 }
 
-/// This thread's parker; a new one where the thread's locals are gone.
-fn parker() -> Arc<Parker> {
-    let kept = PARKER.try_with(|parker| Arc::clone(parker.borrow_mut().get_or_insert_with(Parker::new)));
-    kept.unwrap_or_else(|_| Parker::new())
+/// A parker of one wait's own: the one that the thread keeps, or a new one where that is in use or gone. A wait can come
+/// in the midst of another, in a file's `poll`; sharing a parker, it would consume the other's wakes.
+struct Own(Arc<Parker>);
+
+impl Own {
+    fn take() -> Self {
+        let kept = PARKER.try_with(|parker| parker.borrow_mut().take());
+        Self(kept.ok().flatten().unwrap_or_else(Parker::new))
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        // Where the thread's locals are gone there is nothing to keep it for.
+        let _ = PARKER.try_with(|parker| *parker.borrow_mut() = Some(Arc::clone(&self.0)));
+    }
 }

@@ -1,14 +1,15 @@
 //! `poll`, with the host's as oracle.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use lwproc::sys::{self, PollFd};
 use lwproc::{
-    Console, Domain, Errno, Events, Fd, HostFile, Kernel, OpenFlags, PIPE_CAPACITY, ProcOptions, Resource, Rlimit,
-    SocketKind,
+    Console, Domain, Errno, Events, Fd, File, HostFile, Kernel, OpenFlags, PIPE_CAPACITY, ProcOptions, Resource,
+    Result, Rlimit, SocketKind, WaitQueue, Watch,
 };
 use rustix::event::{PollFd as HostPollFd, PollFlags, Timespec};
 
@@ -206,4 +207,49 @@ fn a_descriptor_closed_meanwhile_is_still_waited_for() {
             assert_eq!(waiting.join().unwrap(), (Ok(1), Events::IN));
         });
     });
+}
+
+/// Becomes readable while its own `poll` waits for something else, after it has looked.
+struct Distracted {
+    changed: Arc<WaitQueue>,
+    ready: AtomicBool,
+    distracted: AtomicBool,
+}
+
+impl File for Distracted {
+    fn read_at(&self, _buf: &mut [u8], _at: u64) -> Result<usize> {
+        if self.ready.load(Ordering::SeqCst) { Ok(0) } else { Err(Errno::EAGAIN) }
+    }
+
+    fn poll(&self, events: Events, watch: Option<&mut Watch<'_>>) -> Events {
+        if let Some(watch) = watch {
+            watch.queue(&self.changed);
+        }
+        let seen = self.ready.load(Ordering::SeqCst);
+        if !self.distracted.swap(true, Ordering::SeqCst) {
+            self.ready.store(true, Ordering::SeqCst);
+            self.changed.wake_all();
+            sys::nanosleep(Duration::from_millis(5), None).unwrap();
+        }
+        if seen { events & Events::IN } else { Events::empty() }
+    }
+}
+
+#[test]
+fn a_wait_in_the_midst_of_another_does_not_take_its_wakes() {
+    let (done, result) = std::sync::mpsc::channel();
+    thread::spawn(move || {
+        let read = boot().enter(|| {
+            let file = Distracted {
+                changed: Arc::new(WaitQueue::new()),
+                ready: AtomicBool::new(false),
+                distracted: AtomicBool::new(false),
+            };
+            let fd = sys::install(file, OpenFlags::RDONLY).unwrap();
+            sys::read(fd, &mut [0])
+        });
+        done.send(read).unwrap();
+    });
+    // Lost, the wake never comes: no wait is too short, only too long.
+    assert_eq!(result.recv_timeout(Duration::from_secs(20)), Ok(Ok(0)));
 }
