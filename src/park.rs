@@ -1,6 +1,6 @@
 //! Parking a host thread until a waker, a host descriptor or a deadline ends its sleep.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, OnceLock};
 use std::task::Wake;
 use std::time::Instant;
@@ -45,7 +45,7 @@ impl Parker {
     ///
     /// # Errors
     /// `ENFILE`, `EMFILE`, `ENOMEM`: the host has no event descriptor left, or no memory for the poll.
-    pub(crate) fn park(&self, host: &[(RawFd, Events)], deadline: Option<Instant>) -> Result<()> {
+    pub(crate) fn park(&self, host: &[(Arc<OwnedFd>, Events)], deadline: Option<Instant>) -> Result<()> {
         if host.is_empty() {
             if self.fall_asleep(PARKED) {
                 self.sleep(deadline);
@@ -116,14 +116,10 @@ impl Wake for Parker {
 }
 
 /// Sleeps in `poll(2)`. An interrupted one is over, as is one for which the thread was woken.
-fn poll(host: &[(RawFd, Events)], event: BorrowedFd<'_>, deadline: Option<Instant>) -> Result<()> {
+fn poll(host: &[(Arc<OwnedFd>, Events)], event: BorrowedFd<'_>, deadline: Option<Instant>) -> Result<()> {
     let mut fds: Vec<PollFd<'_>> = host
         .iter()
-        .map(|(fd, events)| {
-            // SAFETY: whoever watches a host descriptor keeps it open as long as the watch lives (`Watch::host`).
-            let fd = unsafe { BorrowedFd::borrow_raw(*fd) };
-            PollFd::from_borrowed_fd(fd, PollFlags::from_bits_truncate(events.bits() as u16))
-        })
+        .map(|(fd, events)| PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::from_bits_truncate(events.bits() as u16)))
         .collect();
     fds.push(PollFd::from_borrowed_fd(event, PollFlags::IN));
     let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
@@ -142,7 +138,6 @@ fn poll(host: &[(RawFd, Events)], event: BorrowedFd<'_>, deadline: Option<Instan
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use std::os::fd::AsRawFd;
     use std::sync::Arc;
     use std::task::Waker;
     use std::time::{Duration, Instant};
@@ -159,7 +154,7 @@ mod tests {
         let parker = Parker::new();
         let waker = Waker::from(Arc::clone(&parker));
         let (read, _write) = rustix::pipe::pipe().unwrap();
-        for host in [&[][..], &[(read.as_raw_fd(), Events::IN)]] {
+        for host in [&[][..], &[(Arc::new(read), Events::IN)]] {
             waker.wake_by_ref();
             parker.park(host, None).unwrap();
             // Were it not spent, this would return before the deadline.
@@ -173,7 +168,7 @@ mod tests {
     #[test]
     fn another_thread_wakes_each_kind_of_sleep() {
         let (read, _write) = rustix::pipe::pipe().unwrap();
-        for host in [&[][..], &[(read.as_raw_fd(), Events::IN)]] {
+        for host in [&[][..], &[(Arc::new(read), Events::IN)]] {
             let parker = Parker::new();
             let waker = Waker::from(Arc::clone(&parker));
             let done = std::sync::atomic::AtomicBool::new(false);
@@ -194,6 +189,6 @@ mod tests {
         let parker = Parker::new();
         let (read, write) = rustix::pipe::pipe().unwrap();
         rustix::io::write(&write, b"x").unwrap();
-        parker.park(&[(read.as_raw_fd(), Events::IN)], None).unwrap();
+        parker.park(&[(Arc::new(read), Events::IN)], None).unwrap();
     }
 }

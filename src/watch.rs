@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::IntoValues;
 use std::fmt;
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -148,7 +148,7 @@ impl fmt::Debug for WaitQueue {
 pub struct Watch<'w> {
     waker: &'w Waker,
     entered: Vec<(Arc<WaitQueue>, u64)>,
-    host: Vec<(RawFd, Events)>,
+    host: Vec<(Arc<OwnedFd>, Events)>,
 }
 
 impl<'w> Watch<'w> {
@@ -163,14 +163,13 @@ impl<'w> Watch<'w> {
         self.entered.push((Arc::clone(queue), key));
     }
 
-    /// Watches a descriptor of the host. A file that names one keeps it open as long as it lives itself; the caller of
-    /// `poll` holds the file as long as the watch.
-    pub fn host(&mut self, fd: BorrowedFd<'_>, events: Events) {
-        self.host.push((fd.as_raw_fd(), events));
+    /// Watches a descriptor of the host, which stays open as long as the watch lives.
+    pub fn host(&mut self, fd: &Arc<OwnedFd>, events: Events) {
+        self.host.push((Arc::clone(fd), events));
     }
 
     /// The host descriptors watched so far.
-    pub fn host_fds(&self) -> &[(RawFd, Events)] {
+    pub fn host_fds(&self) -> &[(Arc<OwnedFd>, Events)] {
         &self.host
     }
 }

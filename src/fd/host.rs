@@ -5,6 +5,7 @@ use std::fmt;
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
@@ -47,7 +48,8 @@ const OWN_OFFSET: u64 = u64::MAX;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct HostFile {
-    fd: OwnedFd,
+    /// Counted, since a waiter that watches it keeps it open.
+    fd: Arc<OwnedFd>,
     class: Class,
     /// A hint: false once the host said that this file does not know `RWF_NOWAIT`.
     nowait: AtomicBool,
@@ -83,7 +85,7 @@ impl HostFile {
             Some(FileKind::CharDevice) | None => Class::Device,
             Some(FileKind::Symlink) => return Err(Errno::EIO),
         };
-        Ok(Self { fd, class, nowait: AtomicBool::new(true) })
+        Ok(Self { fd: Arc::new(fd), class, nowait: AtomicBool::new(true) })
     }
 
     /// Wraps `fd` as a stream even where it has positions: it is used at the host's own, which is what programs expect
@@ -193,7 +195,7 @@ impl File for HostFile {
                 let now = self.ready(events).unwrap_or(Events::ERR);
                 // The host is asked again before the waiter sleeps, so it may be entered second.
                 if let (true, Some(watch)) = (now.is_empty(), watch) {
-                    watch.host(self.as_fd(), events);
+                    watch.host(&self.fd, events);
                 }
                 now
             }
