@@ -3,7 +3,7 @@
 //! Its word holds a generation above a state:
 //!
 //! ```text
-//!                  start                       yield_now
+//!                  start                       yield_now, lay_aside
 //!   Free (g) ────────────────> Running (g+1) ────────────> Idle (g+1)
 //!      ^                         │     ^                      │
 //!      └───────── free ──────────┘     └─────── claim ────────┘
@@ -75,14 +75,14 @@ pub(crate) struct Slot {
     pid: AtomicI32,
     /// *Holder of Running writes, all may read*: the host thread that runs it, or ran it last.
     host: AtomicU32,
-    /// *Written once*, before the slot's first lwp starts.
+    /// *Holder of Running writes, all may read*: the slot's place in the table, the same for each of its lwps.
     index: AtomicU32,
     /// *Holder of Running only*: the credentials as last seen, once they were asked for.
     identity: UnsafeCell<Option<Box<SnapshotCache<Identity>>>>,
 }
 
 // SAFETY: all is atomic but `identity`, which only the holder of Running touches: one thread at a time, handed on by the
-// Release in `yield_now` and the Acquire in `claim`.
+// Release in `idle` and the Acquire in `claim`.
 unsafe impl Sync for Slot {}
 // SAFETY: as above; what is inside is `Send`.
 unsafe impl Send for Slot {}
@@ -128,7 +128,7 @@ impl Slot {
     }
 
     pub(crate) fn word(&self) -> Word {
-        // Acquire: pairs with the Release in `start`, for those who go on to look at the lwp.
+        // Acquire: pairs with the Release in `start` and `idle`, for those who go on to look at the lwp.
         Word(self.word.load(Ordering::Acquire))
     }
 
@@ -162,7 +162,7 @@ impl Slot {
     pub(crate) fn claim(&self, handle: LwpHandle, host: u32) -> Result<(), SwitchError> {
         let idle = Word::new(handle.generation(), State::Idle).0;
         let running = Word::new(handle.generation(), State::Running).0;
-        // Acquire: pairs with the Release in `yield_now`: all that the last holder did comes before what this one does.
+        // Acquire: pairs with the Release in `idle`: all that the last holder did comes before what this one does.
         match self.word.compare_exchange(idle, running, Ordering::Acquire, Ordering::Relaxed) {
             Ok(_) => {
                 self.host.store(host, Ordering::Relaxed);
@@ -178,7 +178,8 @@ impl Slot {
         if word.generation() != handle.generation() || word.state() == State::Free {
             return SwitchError::Stale;
         }
-        // It ran a moment ago; if it stopped since, it was still running when it was asked for.
+        // It ran a moment ago; if it stopped since, it was still running when it was asked for. What is told of it is for
+        // a person to read: it may be a moment older or younger.
         SwitchError::Running {
             pid: Pid::from_raw(self.pid.load(Ordering::Relaxed)),
             host: self.host.load(Ordering::Relaxed),

@@ -14,7 +14,7 @@ impl Kernel {
     ///
     /// # Fatal
     /// Where [`try_switch`](Self::try_switch) is an error: `to` runs already, on this host thread or another, was
-    /// released, is made up, or is another kernel's; or the host thread is ending.
+    /// released, is made up, or is another kernel's; or the host thread is ending. There `None` changes nothing.
     ///
     /// Source: rump_lwproc(3).
     #[inline]
@@ -28,7 +28,7 @@ impl Kernel {
     fn cannot_switch(&self, to: Option<LwpId>, error: SwitchError) {
         match to {
             Some(to) => fatal(self.inner(), FatalKind::Switch { to, error }),
-            // Without a stay in the kernel, its implicit context is what the thread is in.
+            // A thread that ends keeps no context: each call that it still makes has one of its own.
             None => debug_assert_eq!(error, SwitchError::HostEnding),
         }
     }
