@@ -60,6 +60,10 @@ impl Own {
 
 impl Drop for Own {
     fn drop(&mut self) {
+        // A thread that panics keeps none: its next wait makes a new one.
+        if std::thread::panicking() {
+            return;
+        }
         // Where the thread's locals are gone there is nothing to keep it for.
         let _ = PARKER.try_with(|parker| *parker.borrow_mut() = Some(Arc::clone(&self.0)));
     }

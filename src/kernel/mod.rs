@@ -145,8 +145,8 @@ impl Kernel {
             let guard = table::pin();
             let proc = self.inner.procs.get(pid, &guard).ok_or(Errno::ESRCH)?;
             proc.lwps.kill()?;
-            // SeqCst: pairs with the fence in `WaitQueue::enter`, after which the waiter looks at the count. Either it sees
-            // the mark, or the queue is seen here with the waiter in it.
+            // SeqCst: pairs with the fence in `WaitQueue::enter`, after which the waiter looks at the count. Either it
+            // sees the mark, or the queue is seen here with the waiter in it.
             fence(Ordering::SeqCst);
             proc.interrupts_if_any().cloned()
         };

@@ -81,8 +81,8 @@ pub(crate) struct Slot {
     identity: UnsafeCell<Option<Box<SnapshotCache<Identity>>>>,
 }
 
-// SAFETY: all is atomic but `identity`, which only the holder of Running touches: one thread at a time, handed on by the
-// Release in `idle` and the Acquire in `claim`.
+// SAFETY: all is atomic but `identity`, which only the holder of Running touches: one thread at a time, handed on by
+// the Release in `idle` and the Acquire in `claim`.
 unsafe impl Sync for Slot {}
 // SAFETY: as above; what is inside is `Send`.
 unsafe impl Send for Slot {}
@@ -178,8 +178,8 @@ impl Slot {
         if word.generation() != handle.generation() || word.state() == State::Free {
             return SwitchError::Stale;
         }
-        // It ran a moment ago; if it stopped since, it was still running when it was asked for. What is told of it is for
-        // a person to read: it may be a moment older or younger.
+        // It ran a moment ago; if it stopped since, it was still running when it was asked for. What is told of it is
+        // for a person to read: it may be a moment older or younger.
         SwitchError::Running {
             pid: Pid::from_raw(self.pid.load(Ordering::Relaxed)),
             host: self.host.load(Ordering::Relaxed),
