@@ -21,8 +21,9 @@ pub(crate) unsafe fn release(kernel: &Inner, slot: &Slot) {
     // SAFETY: the caller's current lwp is Running, held by it.
     let proc = unsafe { slot.proc() };
     let pid = slot.pid();
-    if slot.switches() != 0 {
-        proc.add_past_switches(slot.switches());
+    let turns = slot.turns().over();
+    if turns != 0 {
+        proc.add_past_switches(turns);
     }
     // SAFETY: as above. Done while the process is sure to be there.
     unsafe { slot.forget_identity() };

@@ -84,6 +84,8 @@
 
 mod cred;
 mod curlwp;
+#[cfg(not(loom))]
+mod driver;
 mod errno;
 mod exit;
 mod fd;

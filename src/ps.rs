@@ -22,7 +22,8 @@ pub struct PsRow {
     pub uid: Uid,
     /// Its lwps, implicit ones not counted.
     pub lwps: u32,
-    /// How many of them a host thread runs.
+    /// How many of them a host thread runs at this moment. A fiber that never yields stays among these, and its
+    /// `switches` stand still.
     pub running: u32,
     /// Its open descriptors.
     pub fds: u32,

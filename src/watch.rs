@@ -143,40 +143,68 @@ impl fmt::Debug for WaitQueue {
     }
 }
 
-/// One waiter's entries: the queues that will wake it and the host descriptors that it watches. Dropped, it leaves all.
+/// One waiter's look: it enters the waiter in queues that will wake it, and notes the host descriptors to be watched for
+/// it. Dropped, it leaves all.
 #[derive(Debug)]
 pub struct Watch<'w> {
     waker: &'w Waker,
-    entered: Vec<(Arc<WaitQueue>, u64)>,
+    entries: Entries,
+}
+
+/// What a waiter has entered. Dropped, it has left all.
+#[derive(Debug, Default)]
+pub(crate) struct Entries {
+    queues: Vec<(Arc<WaitQueue>, u64)>,
     host: Vec<(Arc<OwnedFd>, Events)>,
 }
 
 impl<'w> Watch<'w> {
     /// A waiter that `waker` wakes.
     pub fn new(waker: &'w Waker) -> Self {
-        Self { waker, entered: Vec::new(), host: Vec::new() }
+        Self { waker, entries: Entries::default() }
+    }
+
+    /// What wakes the waiter.
+    pub fn waker(&self) -> &'w Waker {
+        self.waker
     }
 
     /// Enters the waiter in `queue`. Look for readiness only after that.
     pub fn queue(&mut self, queue: &Arc<WaitQueue>) {
-        let key = queue.enter(self.waker);
-        self.entered.push((Arc::clone(queue), key));
+        self.entries.enter(queue, self.waker);
     }
 
     /// Watches a descriptor of the host, which stays open as long as the watch lives.
     pub fn host(&mut self, fd: &Arc<OwnedFd>, events: Events) {
-        self.host.push((Arc::clone(fd), events));
+        self.entries.host.push((Arc::clone(fd), events));
     }
 
     /// The host descriptors watched so far.
     pub fn host_fds(&self) -> &[(Arc<OwnedFd>, Events)] {
-        &self.host
+        &self.entries.host
+    }
+
+    /// What was entered, to be kept when the look is over.
+    pub(crate) fn into_entries(self) -> Entries {
+        self.entries
     }
 }
 
-impl Drop for Watch<'_> {
+impl Entries {
+    pub(crate) fn enter(&mut self, queue: &Arc<WaitQueue>, waker: &Waker) {
+        let key = queue.enter(waker);
+        self.queues.push((Arc::clone(queue), key));
+    }
+
+    /// Whether the waiter was entered in `queue`.
+    pub(crate) fn is_in(&self, queue: &Arc<WaitQueue>) -> bool {
+        self.queues.iter().any(|(entered, _)| Arc::ptr_eq(entered, queue))
+    }
+}
+
+impl Drop for Entries {
     fn drop(&mut self) {
-        for (queue, key) in self.entered.drain(..) {
+        for (queue, key) in self.queues.drain(..) {
             queue.leave(key);
         }
     }

@@ -46,7 +46,7 @@ fn contend(threads: u32, times: u32) {
     assert!(slot.claim(handle, 1).is_ok());
     // SAFETY: the holder of Running is alone.
     assert_eq!(held.with(|held| unsafe { *held }), claimed);
-    assert_eq!(slot.switches(), claimed + 1);
+    assert_eq!(slot.turns().over(), claimed + 1);
 }
 
 pub(super) const TWO: Model = Model { name: "two threads claim", preemptions: None, run: || contend(1, 2) };

@@ -13,7 +13,11 @@
 //! that switch to it one wins. Whoever holds Running alone may do anything else to the slot, `free` included; that is
 //! why neither switching nor running needs a guard. A stale handle's generation never matches again.
 //!
-//! A host thread's implicit lwp is a slot outside the table whose word is [`Slot::IMPLICIT`] for good.
+//! A multiplexer claims a lwp for as long as it runs it, now and again, among others: it is Owned then (`own`, from Idle)
+//! until `disown` makes it Idle or `free` ends it. Owned is Running for everyone else, but `yield_now` leaves it alone, so
+//! that to move between the lwps of one multiplexer takes plain stores.
+//!
+//! A host thread's implicit lwp is a slot outside the table whose word is [`Slot::IMPLICIT`] for good: nobody's, Owned.
 
 use std::cell::UnsafeCell;
 use std::ptr;
@@ -35,6 +39,8 @@ pub(crate) enum State {
     Idle = 1,
     /// A host thread holds it.
     Running = 2,
+    /// A multiplexer holds it, for its host thread: whether it runs at the moment or not.
+    Owned = 3,
 }
 
 /// A slot's word: generation and state.
@@ -56,8 +62,28 @@ impl Word {
         match self.0 & ((1 << Self::STATE_BITS) - 1) {
             0 => State::Free,
             1 => State::Idle,
-            _ => State::Running,
+            2 => State::Running,
+            _ => State::Owned,
         }
+    }
+}
+
+/// The turns that a lwp had, above a bit that says whether it is an owned one's turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Turns(u64);
+
+impl Turns {
+    const ON: u64 = 1;
+    const ONE: u64 = 2;
+
+    /// The turns that are over.
+    pub(crate) const fn over(self) -> u64 {
+        self.0 / Self::ONE
+    }
+
+    /// Whether an owned lwp has its turn.
+    pub(crate) const fn on(self) -> bool {
+        self.0 & Self::ON != 0
     }
 }
 
@@ -67,21 +93,21 @@ impl Word {
 pub(crate) struct Slot {
     /// *Atomic*: a [`Word`].
     word: AtomicU64,
-    /// *Holder of Running only*: the process. Good as long as the lwp lives, which is counted there.
+    /// *Holder only*: the process. Good as long as the lwp lives, which is counted there.
     proc: AtomicPtr<Proc>,
-    /// *Holder of Running writes, all may read*: how often a host thread ran it and let go of it.
-    switches: AtomicU64,
-    /// *Holder of Running writes, all may read*: the process's pid.
+    /// *Holder writes, all may read*: [`Turns`].
+    turns: AtomicU64,
+    /// *Holder writes, all may read*: the process's pid.
     pid: AtomicI32,
-    /// *Holder of Running writes, all may read*: the host thread that runs it, or ran it last.
+    /// *Holder writes, all may read*: the host thread that runs it, or ran it last.
     host: AtomicU32,
-    /// *Holder of Running writes, all may read*: the slot's place in the table, the same for each of its lwps.
+    /// *Holder writes, all may read*: the slot's place in the table, the same for each of its lwps.
     index: AtomicU32,
-    /// *Holder of Running only*: the credentials as last seen, once they were asked for.
+    /// *Holder only*: the credentials as last seen, once they were asked for.
     identity: UnsafeCell<Option<Box<SnapshotCache<Identity>>>>,
 }
 
-// SAFETY: all is atomic but `identity`, which only the holder of Running touches: one thread at a time, handed on by
+// SAFETY: all is atomic but `identity`, which only the holder of Running or Owned touches: one thread at a time, handed on by
 // the Release in `idle` and the Acquire in `claim`.
 unsafe impl Sync for Slot {}
 // SAFETY: as above; what is inside is `Send`.
@@ -104,14 +130,14 @@ impl Default for Slot {
 }
 
 impl Slot {
-    /// The word of a host thread's implicit lwp: it runs, and no handle's generation is 0.
-    const IMPLICIT: Word = Word::new(0, State::Running);
+    /// The word of a host thread's implicit lwp: nobody lets go of it, and no handle's generation is 0.
+    const IMPLICIT: Word = Word::new(0, State::Owned);
 
     fn with_word(word: Word) -> Self {
         Self {
             word: AtomicU64::new(word.0),
             proc: AtomicPtr::new(ptr::null_mut()),
-            switches: AtomicU64::new(0),
+            turns: AtomicU64::new(0),
             pid: AtomicI32::new(0),
             host: AtomicU32::new(0),
             index: AtomicU32::new(0),
@@ -150,7 +176,7 @@ impl Slot {
         fence(Ordering::Release);
         self.proc.store(proc.cast_mut(), Ordering::Relaxed);
         self.pid.store(pid.raw(), Ordering::Relaxed);
-        self.switches.store(0, Ordering::Relaxed);
+        self.turns.store(0, Ordering::Relaxed);
         self.index.store(index, Ordering::Relaxed);
         self.host.store(host, Ordering::Relaxed);
         // Release: pairs with the Acquire in `word`.
@@ -160,10 +186,20 @@ impl Slot {
     /// Takes the lwp that `handle` names, for host thread `host`.
     #[inline]
     pub(crate) fn claim(&self, handle: LwpHandle, host: u32) -> Result<(), SwitchError> {
+        self.take(handle, host, State::Running)
+    }
+
+    /// Takes the lwp that `handle` names, for a multiplexer on host thread `host`.
+    pub(crate) fn own(&self, handle: LwpHandle, host: u32) -> Result<(), SwitchError> {
+        self.take(handle, host, State::Owned)
+    }
+
+    #[inline(always)]
+    fn take(&self, handle: LwpHandle, host: u32, taken: State) -> Result<(), SwitchError> {
         let idle = Word::new(handle.generation(), State::Idle).0;
-        let running = Word::new(handle.generation(), State::Running).0;
+        let taken = Word::new(handle.generation(), taken).0;
         // Acquire: pairs with the Release in `idle`: all that the last holder did comes before what this one does.
-        match self.word.compare_exchange(idle, running, Ordering::Acquire, Ordering::Relaxed) {
+        match self.word.compare_exchange(idle, taken, Ordering::Acquire, Ordering::Relaxed) {
             Ok(_) => {
                 self.host.store(host, Ordering::Relaxed);
                 Ok(())
@@ -186,29 +222,49 @@ impl Slot {
         }
     }
 
-    /// Lets go of the lwp, which goes on as Idle; nothing for an implicit one. Counted here and not where it was claimed:
-    /// there the load would wait for the compare-exchange, and the next one for its store.
+    /// Lets go of the lwp, which goes on as Idle; nothing for an implicit or owned one. Counted here and not where it was
+    /// claimed: there the load would wait for the compare-exchange, and the next one for its store.
     ///
     /// # Safety
     /// The caller holds Running and stops using the lwp.
     #[inline]
     pub(crate) unsafe fn yield_now(&self) {
         // Relaxed: the holder alone changes it.
-        let running = Word(self.word.load(Ordering::Relaxed));
-        if running != Self::IMPLICIT {
+        let word = Word(self.word.load(Ordering::Relaxed));
+        if word.state() == State::Running {
             // Relaxed: only the holder writes it, so a load and a store will do.
-            self.switches.store(self.switches.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-            self.idle(running);
+            self.turns.store(self.turns.load(Ordering::Relaxed) + Turns::ONE, Ordering::Relaxed);
+            self.idle(word);
         }
     }
 
-    /// Lets go of a lwp that was started and never ran.
+    /// Lets go of a lwp that was started or owned and does not run.
     ///
     /// # Safety
-    /// As for [`yield_now`](Self::yield_now); it is not an implicit one.
+    /// The caller holds it and stops using the lwp; it is not an implicit one.
     pub(crate) unsafe fn lay_aside(&self) {
         // Relaxed: the holder alone changes it.
         self.idle(Word(self.word.load(Ordering::Relaxed)));
+    }
+
+    /// An owned lwp's turn begins. Its multiplexer calls this and [`pause`](Self::pause) in turn, from its host thread.
+    #[inline]
+    pub(crate) fn resume(&self) {
+        // Relaxed: only the holder writes it; who reads it looks on.
+        self.turns.store(self.turns.load(Ordering::Relaxed) | Turns::ON, Ordering::Relaxed);
+    }
+
+    /// An owned lwp's turn is over.
+    #[inline]
+    pub(crate) fn pause(&self) {
+        // As in `resume`. From "on" it is one more turn, and "off".
+        self.turns.store(self.turns.load(Ordering::Relaxed) + Turns::ON, Ordering::Relaxed);
+    }
+
+    /// Whether a multiplexer owns the lwp that `handle` names.
+    pub(crate) fn is_owned(&self, handle: LwpHandle) -> bool {
+        // Relaxed: of interest to the owner alone.
+        self.word.load(Ordering::Relaxed) == Word::new(handle.generation(), State::Owned).0
     }
 
     #[inline]
@@ -259,8 +315,9 @@ impl Slot {
         Pid::from_raw(self.pid.load(Ordering::Relaxed))
     }
 
-    pub(crate) fn switches(&self) -> u64 {
-        self.switches.load(Ordering::Relaxed)
+    /// How often a host thread ran the lwp and let go of it, and whether an owned one has its turn.
+    pub(crate) fn turns(&self) -> Turns {
+        Turns(self.turns.load(Ordering::Relaxed))
     }
 
     /// The lwp's process.
@@ -308,12 +365,35 @@ mod tests {
         assert_eq!(slot.claim(handle, 12), Err(SwitchError::Running { pid: Pid::from_raw(3), host: 11 }));
         // SAFETY: this test holds it.
         unsafe { slot.yield_now() };
-        assert_eq!((slot.switches(), slot.claim(handle, 12)), (1, Ok(())));
+        assert_eq!((slot.turns().over(), slot.claim(handle, 12)), (1, Ok(())));
         // SAFETY: as above.
         assert!(unsafe { slot.free() });
         assert_eq!(slot.claim(handle, 12), Err(SwitchError::Stale));
         slot.start(7, std::ptr::null(), Pid::from_raw(4), 11);
         assert_eq!(slot.claim(handle, 12), Err(SwitchError::Stale));
         assert_eq!((slot.handle().generation(), slot.word().state()), (2, State::Running));
+    }
+
+    #[test]
+    fn an_owned_lwp_is_nobody_elses_and_goes_on_through_its_turns() {
+        let slot = Slot::default();
+        slot.start(0, std::ptr::null(), Pid::from_raw(3), 11);
+        let handle = slot.handle();
+        assert!(slot.own(handle, 12).is_err());
+        // SAFETY: this test holds it.
+        unsafe { slot.lay_aside() };
+        assert_eq!(slot.own(handle, 12), Ok(()));
+        for turn in 0..2 {
+            slot.resume();
+            assert_eq!((slot.turns().on(), slot.turns().over()), (true, turn));
+            // SAFETY: as above.
+            unsafe { slot.yield_now() };
+            slot.pause();
+            assert_eq!((slot.turns().on(), slot.turns().over()), (false, turn + 1));
+            assert_eq!(slot.claim(handle, 13), Err(SwitchError::Running { pid: Pid::from_raw(3), host: 12 }));
+        }
+        // SAFETY: as above.
+        unsafe { slot.lay_aside() };
+        assert_eq!(slot.claim(handle, 13), Ok(()));
     }
 }

@@ -79,8 +79,12 @@ impl LwpTable {
             let glimpse = Glimpse {
                 handle: slot.handle(),
                 pid: slot.pid(),
-                running: word.state() == State::Running,
-                switches: slot.switches(),
+                running: match word.state() {
+                    State::Free | State::Idle => false,
+                    State::Running => true,
+                    State::Owned => slot.turns().on(),
+                },
+                switches: slot.turns().over(),
             };
             slot.still_lives(word).then_some(glimpse)
         })

@@ -1,0 +1,86 @@
+//! What a multiplexer does for the waits on its host thread: the hook through which [`wait`](crate::wait) finds it.
+//!
+//! A host thread that runs a multiplexer has a driver. What waits in one of its fibers is suspended by it; a future hands
+//! it what it waits for beside its wakers.
+
+use std::cell::Cell;
+use std::os::fd::OwnedFd;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Instant;
+
+use crate::errno::Result;
+use crate::sync::host_local;
+use crate::watch::{Events, WaitQueue};
+
+/// See the module.
+pub(crate) trait Driver {
+    /// The waker of the fiber that runs; `None` when none does. Good until the fiber ends.
+    fn fiber(&self) -> Option<&Waker>;
+
+    /// Suspends the fiber that runs until its waker is woken, one of `host` is ready, or `deadline`. May also come back
+    /// for no reason.
+    ///
+    /// # Errors
+    /// `ENOMEM`, `ENOSPC`: the host cannot watch more.
+    fn sleep(&self, host: &[(Arc<OwnedFd>, Events)], deadline: Option<Instant>) -> Result<()>;
+
+    /// How often the fiber that runs was suspended.
+    fn suspended(&self) -> u64;
+
+    /// Whether the fiber that runs is in `interrupts`.
+    fn is_in(&self, interrupts: &Arc<WaitQueue>) -> bool;
+
+    /// Enters the fiber that runs in `interrupts`, and in no other of these from now on: it stays there over its waits,
+    /// to be woken when its process is killed.
+    fn enter(&self, interrupts: &Arc<WaitQueue>);
+
+    /// Wakes `waker` when one of `host` is ready, or at `deadline`, until that is disarmed.
+    ///
+    /// # Errors
+    /// As for [`sleep`](Self::sleep).
+    fn arm(&self, waker: &Waker, host: &[(Arc<OwnedFd>, Events)], deadline: Option<Instant>) -> Result<Armed>;
+
+    /// Undoes [`arm`](Self::arm). Nothing for what another driver has armed.
+    fn disarm(&self, armed: &Armed);
+}
+
+/// What a driver will wake a future for. Dropped on the driver's host thread, it is disarmed; elsewhere the driver may
+/// wake for it once more.
+#[derive(Debug, Default)]
+pub(crate) struct Armed {
+    /// The driver's number.
+    pub(crate) driver: u64,
+    pub(crate) host: Vec<u64>,
+    pub(crate) timer: Option<(Instant, u64)>,
+}
+
+impl Drop for Armed {
+    fn drop(&mut self) {
+        with(|driver| {
+            if let Some(driver) = driver {
+                driver.disarm(self);
+            }
+        });
+    }
+}
+
+host_local! {
+    static DRIVER: Cell<Option<NonNull<dyn Driver>>> = const { Cell::new(None) };
+}
+
+/// Shows `f` the calling host thread's driver.
+#[inline]
+pub(crate) fn with<R>(f: impl FnOnce(Option<&dyn Driver>) -> R) -> R {
+    // SAFETY: whoever set it keeps it as long as anything runs here that could ask for it.
+    f(DRIVER.with(Cell::get).map(|driver| unsafe { driver.as_ref() }))
+}
+
+/// Gives the calling host thread another driver, or none, and answers which it had.
+///
+/// # Safety
+/// The driver outlives all that runs on this host thread until the next `set`.
+pub(crate) unsafe fn set(driver: Option<NonNull<dyn Driver>>) -> Option<NonNull<dyn Driver>> {
+    DRIVER.with(|cell| cell.replace(driver))
+}
