@@ -11,6 +11,7 @@ use std::task::Waker;
 use std::time::Instant;
 
 use crate::errno::Result;
+use crate::lwp::Slot;
 use crate::sync::host_local;
 use crate::watch::{Events, WaitQueue};
 
@@ -18,6 +19,9 @@ use crate::watch::{Events, WaitQueue};
 pub(crate) trait Driver {
     /// The waker of the fiber that runs; `None` when none does. Good until the fiber ends.
     fn fiber(&self) -> Option<&Waker>;
+
+    /// Whether `slot` is that of the lwp whose turn it is.
+    fn is_turn_of(&self, slot: *const Slot) -> bool;
 
     /// Suspends the fiber that runs until its waker is woken, one of `host` is ready, or `deadline`. May also come back
     /// for no reason.

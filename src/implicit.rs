@@ -149,7 +149,7 @@ pub(crate) unsafe fn bind(kernel: &Kernel, implicit: *const Slot, slot: *const S
 /// # Safety
 /// The context was this thread's, is no more, and its kernel's memory is still kept.
 #[cold]
-unsafe fn let_go(left: Context, panic: &mut Option<Panic>) {
+pub(crate) unsafe fn let_go(left: Context, panic: &mut Option<Panic>) {
     let Some(slot) = left.dedicated() else { return };
     // SAFETY: this thread held it, and uses it no more.
     unsafe { slot.yield_now() };

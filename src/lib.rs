@@ -100,6 +100,7 @@ mod locals;
 mod loom_models;
 mod lwp;
 mod lwproc;
+pub mod mux;
 mod park;
 mod proc;
 mod ps;
@@ -122,6 +123,8 @@ pub use kernel::{Builder, Fatal, FatalKind, Kernel, Usage};
 pub use limits::{Resource, Rlimit};
 pub use lwp::SwitchError;
 pub use lwproc::{FdInherit, Lwp, ProcOptions};
+#[cfg(not(loom))]
+pub use mux::{JoinError, JoinHandle, Mux, MuxBuilder, MuxHandle};
 pub use ps::{Ps, PsRow};
 pub use vfs::{Access, MountOptions, SetTime};
 pub use watch::{Events, WaitQueue, Watch};

@@ -247,21 +247,18 @@ impl Slot {
         self.idle(Word(self.word.load(Ordering::Relaxed)));
     }
 
-    /// An owned lwp's turn begins. Its multiplexer calls this and [`pause`](Self::pause) in turn, from its host thread.
+    /// A turn of the owned lwp that `handle` names begins, or is over: its multiplexer says so at each, from its host
+    /// thread. Nothing where the lwp was released.
     #[inline]
-    pub(crate) fn resume(&self) {
-        // Relaxed: only the holder writes it; who reads it looks on.
-        self.turns.store(self.turns.load(Ordering::Relaxed) | Turns::ON, Ordering::Relaxed);
-    }
-
-    /// An owned lwp's turn is over.
-    #[inline]
-    pub(crate) fn pause(&self) {
-        // As in `resume`. From "on" it is one more turn, and "off".
-        self.turns.store(self.turns.load(Ordering::Relaxed) + Turns::ON, Ordering::Relaxed);
+    pub(crate) fn turn(&self, handle: LwpHandle) {
+        if self.is_owned(handle) {
+            // Relaxed: only the holder writes it; who reads it looks on. From "on" it is one more turn, and "off".
+            self.turns.store(self.turns.load(Ordering::Relaxed) + Turns::ON, Ordering::Relaxed);
+        }
     }
 
     /// Whether a multiplexer owns the lwp that `handle` names.
+    #[inline]
     pub(crate) fn is_owned(&self, handle: LwpHandle) -> bool {
         // Relaxed: of interest to the owner alone.
         self.word.load(Ordering::Relaxed) == Word::new(handle.generation(), State::Owned).0
@@ -384,11 +381,11 @@ mod tests {
         unsafe { slot.lay_aside() };
         assert_eq!(slot.own(handle, 12), Ok(()));
         for turn in 0..2 {
-            slot.resume();
+            slot.turn(handle);
             assert_eq!((slot.turns().on(), slot.turns().over()), (true, turn));
             // SAFETY: as above.
             unsafe { slot.yield_now() };
-            slot.pause();
+            slot.turn(handle);
             assert_eq!((slot.turns().on(), slot.turns().over()), (false, turn + 1));
             assert_eq!(slot.claim(handle, 13), Err(SwitchError::Running { pid: Pid::from_raw(3), host: 12 }));
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::curlwp::{cpu, fatal};
 use crate::errno::Result;
 use crate::exit;
-use crate::id::{LwpId, Pid};
+use crate::id::{LwpHandle, LwpId, Pid};
 use crate::implicit::Nested;
 use crate::kernel::{FatalKind, Kernel};
 use crate::lwp::{Slot, SwitchError};
@@ -89,6 +89,38 @@ impl Lwp {
         Ok(f())
     }
 
+    /// Takes it for a multiplexer on host thread `host`.
+    #[cfg(not(loom))]
+    pub(crate) fn own(&self, host: u32) -> std::result::Result<(), SwitchError> {
+        let slot = self.kernel.inner().lwps.slot(self.id.handle()).ok_or(SwitchError::Stale)?;
+        slot.own(self.id.handle(), host)
+    }
+
+    /// Its slot, which lives as long as the kernel; null where its id was made up.
+    #[cfg(not(loom))]
+    pub(crate) fn slot(&self) -> (*const Slot, LwpHandle) {
+        let slot = self.kernel.inner().lwps.slot(self.id.handle());
+        (slot.map_or(std::ptr::null(), std::ptr::from_ref), self.id.handle())
+    }
+
+    /// Gives it back from a multiplexer; nothing where it was released meanwhile. It is nobody's current lwp.
+    #[cfg(not(loom))]
+    pub(crate) fn disown(&self) {
+        if let Some(slot) = self.kernel.inner().lwps.slot(self.id.handle())
+            && slot.is_owned(self.id.handle())
+        {
+            // SAFETY: owned, and by the multiplexer that has this handle.
+            unsafe { slot.lay_aside() };
+        }
+    }
+
+    /// Whether it is the calling host thread's current lwp.
+    pub(crate) fn is_current(&self) -> bool {
+        let context = cpu(|cpu| cpu.context());
+        std::ptr::eq(context.kernel, Arc::as_ptr(self.kernel.inner()))
+            && context.dedicated().is_some_and(|slot| slot.handle() == self.id.handle())
+    }
+
     #[inline]
     fn nest(&self) -> std::result::Result<Nested<'_>, SwitchError> {
         let inner = self.kernel.inner();
@@ -108,13 +140,9 @@ impl Drop for Lwp {
     /// Fatal: another host thread has switched to it, or this one has and entered another since.
     fn drop(&mut self) {
         let inner = self.kernel.inner();
-        let context = cpu(|cpu| cpu.context());
-        if std::ptr::eq(context.kernel, Arc::as_ptr(inner))
-            && let Some(slot) = context.dedicated()
-            && slot.handle() == self.id.handle()
-        {
-            // SAFETY: this thread's current lwp.
-            unsafe { exit::release(inner, slot) };
+        if self.is_current() {
+            // SAFETY: this thread's current lwp; slots live as long as their kernel.
+            unsafe { exit::release(inner, &*cpu(|cpu| cpu.current.get())) };
             return;
         }
         match self.nest() {

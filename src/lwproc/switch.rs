@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use crate::curlwp::{cpu, fatal};
+#[cfg(not(loom))]
+use crate::driver;
 use crate::id::LwpId;
 use crate::implicit;
 use crate::kernel::{FatalKind, Kernel};
-use crate::lwp::SwitchError;
+use crate::lwp::{Slot, SwitchError};
 
 impl Kernel {
     /// Makes `to` current, `None`: the implicit context, and lets go of the lwp that was. `None` in an implicit context
@@ -15,6 +17,8 @@ impl Kernel {
     /// # Fatal
     /// Where [`try_switch`](Self::try_switch) is an error: `to` runs already, on this host thread or another, was
     /// released, is made up, or is another kernel's; or the host thread is ending. There `None` changes nothing.
+    ///
+    /// A lwp that a [`Mux`](crate::Mux) runs is running for all but its own fiber or future, which may come back to it.
     ///
     /// Source: rump_lwproc(3).
     #[inline]
@@ -68,7 +72,7 @@ impl Kernel {
             if !std::ptr::eq(cpu.kernel.get(), Arc::as_ptr(self.inner())) {
                 return self.switch_from_elsewhere(to);
             }
-            slot.claim(to.handle(), cpu.host())?;
+            slot.claim(to.handle(), cpu.host()).or_else(|error| back_to_own(slot, to, error))?;
             let old = cpu.current.replace(slot);
             // SAFETY: it was this thread's current lwp and is no more. `self` is a handle, so the kernel does not halt.
             unsafe { (*old).yield_now() };
@@ -81,9 +85,24 @@ impl Kernel {
     fn switch_from_elsewhere(&self, to: LwpId) -> Result<(), SwitchError> {
         let implicit = implicit::ready(self)?;
         let slot = self.inner().lwps.slot(to.handle()).ok_or(SwitchError::Stale)?;
-        slot.claim(to.handle(), cpu(|cpu| cpu.host()))?;
-        // SAFETY: from `ready`; claimed just now.
+        slot.claim(to.handle(), cpu(|cpu| cpu.host())).or_else(|error| back_to_own(slot, to, error))?;
+        // SAFETY: from `ready`; this thread holds it.
         unsafe { implicit::bind(self, implicit, slot) };
         Ok(())
     }
+}
+
+/// What a fiber or future left behind when it switched to another lwp is its own still, and it may come back to it.
+#[cold]
+fn back_to_own(slot: &Slot, to: LwpId, error: SwitchError) -> Result<(), SwitchError> {
+    #[cfg(not(loom))]
+    if slot.is_owned(to.handle())
+        && !std::ptr::eq(cpu(|cpu| cpu.current.get()), slot)
+        && driver::with(|driver| driver.is_some_and(|driver| driver.is_turn_of(slot)))
+    {
+        return Ok(());
+    }
+    #[cfg(loom)]
+    let _ = (slot, to);
+    Err(error)
 }

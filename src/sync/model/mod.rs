@@ -70,6 +70,10 @@ impl<T> Queue<T> {
         self.0.lock().push_back(value);
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.lock().is_empty()
+    }
+
     pub(crate) fn pop(&self) -> Option<T> {
         if Fault::tears(Location::caller()) {
             // SAFETY: none: that two may get the same is the fault.

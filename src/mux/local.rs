@@ -1,0 +1,395 @@
+//! A multiplexer's state on its one host thread: who is ready, whose turn it is, and what is waited for.
+//!
+//! Nothing here is shared: other threads come to the [`Door`](super::door::Door). No borrow is held while embedder's code
+//! runs, which may be any waker, future, fiber or drop.
+
+use std::cell::{Cell, RefCell, UnsafeCell};
+use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Waker};
+use std::time::Instant;
+
+use corosensei::CoroutineResult;
+
+use super::ahead;
+use super::handle::Shared;
+use super::reactor::Reactor;
+use super::stack::StackPool;
+use super::task::{Body, Task};
+use super::timers::Timers;
+use crate::curlwp::{Context, Cpu, cpu};
+use crate::driver::{Armed, Driver};
+use crate::errno::{Errno, Result};
+use crate::exit::{self, Panic};
+use crate::implicit;
+use crate::kernel::Kernel;
+use crate::lwp::Slot;
+use crate::sync::host_local;
+use crate::watch::{Entries, Events, WaitQueue};
+
+/// See the module.
+pub(super) struct Local {
+    pub(super) shared: Arc<Shared>,
+    pub(super) kernel: Kernel,
+    /// Tasks whose turn will come. Each is in `tasks`.
+    ready: UnsafeCell<VecDeque<NonNull<Task>>>,
+    /// Whose turn it is; null between turns.
+    running: Cell<*const Task>,
+    /// All tasks, but for finished ones that are not in `ready` any more.
+    tasks: UnsafeCell<Vec<Arc<Task>>>,
+    /// How many have not finished.
+    pub(super) unfinished: Cell<usize>,
+    pub(super) stacks: RefCell<StackPool>,
+    pub(super) reactor: Reactor,
+    pub(super) timers: Timers,
+    /// The context between turns: the implicit one of `kernel`.
+    pub(super) home: Cell<Context>,
+}
+
+host_local! {
+    static LOCAL: Cell<*const Local> = const { Cell::new(ptr::null()) };
+}
+
+/// Shows `f` the multiplexer that runs on the calling host thread.
+#[inline]
+pub(super) fn with<R>(f: impl FnOnce(Option<&Local>) -> R) -> R {
+    // SAFETY: set for as long as `Entered` borrows it.
+    f(unsafe { LOCAL.with(Cell::get).as_ref() })
+}
+
+/// The time in which a multiplexer runs on its host thread. Dropped, what was there before is restored.
+pub(super) struct Entered<'l> {
+    _local: &'l Local,
+    before: *const Local,
+    driver: Option<NonNull<dyn Driver>>,
+}
+
+impl<'l> Entered<'l> {
+    pub(super) fn new(local: &'l Local) -> Self {
+        let before = LOCAL.with(|cell| cell.replace(local));
+        // SAFETY: the pointer is taken away again by this one's drop, before `local` can go.
+        let driver = unsafe {
+            crate::driver::set(Some(NonNull::new_unchecked(
+                ptr::from_ref::<dyn Driver>(local) as *mut (dyn Driver + 'static)
+            )))
+        };
+        Self { _local: local, before, driver }
+    }
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        LOCAL.with(|cell| cell.set(self.before));
+        // SAFETY: it was set before, by one that is still there.
+        unsafe { crate::driver::set(self.driver) };
+    }
+}
+
+impl Local {
+    pub(super) fn new(shared: Arc<Shared>, kernel: Kernel, stacks: StackPool, reactor: Reactor) -> Self {
+        Self {
+            shared,
+            kernel,
+            ready: UnsafeCell::default(),
+            running: Cell::new(ptr::null()),
+            tasks: UnsafeCell::default(),
+            unfinished: Cell::new(0),
+            stacks: RefCell::new(stacks),
+            reactor,
+            timers: Timers::new(),
+            home: Cell::new(Context::NONE),
+        }
+    }
+
+    /// The ready queue.
+    ///
+    /// # Safety
+    /// The reference ends before anything else of this type is called.
+    #[inline(always)]
+    #[expect(clippy::mut_from_ref, reason = "one host thread, and the reference does not last")]
+    unsafe fn ready(&self) -> &mut VecDeque<NonNull<Task>> {
+        // SAFETY: as the caller promises.
+        unsafe { &mut *self.ready.get() }
+    }
+
+    /// How many are ready.
+    #[inline]
+    pub(super) fn ready_len(&self) -> usize {
+        // SAFETY: used for the length alone.
+        unsafe { self.ready() }.len()
+    }
+
+    /// Queues a task of this multiplexer, unless it is queued or finished.
+    #[inline]
+    pub(super) fn make_ready(&self, task: &Task) {
+        if !task.queued.replace(true) {
+            // SAFETY: a push runs nobody else's code.
+            unsafe { self.ready() }.push_back(NonNull::from(task));
+        }
+    }
+
+    /// Takes a task in, and queues it.
+    pub(super) fn admit(&self, task: Arc<Task>) {
+        self.make_ready(&task);
+        // SAFETY: a push runs nobody else's code.
+        let tasks = unsafe { &mut *self.tasks.get() };
+        task.place.set(u32::try_from(tasks.len()).expect("there are fewer lwps"));
+        tasks.push(task);
+        self.unfinished.set(self.unfinished.get() + 1);
+        self.shared.load.set(self.unfinished.get());
+    }
+
+    /// Takes a task out that is neither queued nor running any more.
+    fn dismiss(&self, task: &Task) -> Arc<Task> {
+        // SAFETY: nothing here runs anybody else's code.
+        let tasks = unsafe { &mut *self.tasks.get() };
+        let place = task.place.get();
+        let dismissed = tasks.swap_remove(place as usize);
+        if let Some(moved) = tasks.get(place as usize) {
+            moved.place.set(place);
+        }
+        dismissed
+    }
+
+    /// The task whose turn it is.
+    #[inline]
+    pub(super) fn running(&self) -> Option<&Task> {
+        // SAFETY: it is in `tasks` as long as it runs.
+        unsafe { self.running.get().as_ref() }
+    }
+
+    /// Gives the next ready task its turn; `None` when nobody is ready. `main` is what the task of that name runs; the
+    /// answer is `true` when that has finished.
+    #[inline]
+    pub(super) fn next_turn(&self, cpu: &Cpu, main: &mut dyn FnMut(&Waker) -> bool) -> Option<bool> {
+        // SAFETY: the references last for a call each, which runs nobody else's code.
+        let task = unsafe { self.ready() }.pop_front()?;
+        // SAFETY: as above.
+        ahead::fetch(unsafe { self.ready() });
+        // SAFETY: what is in the queue is in `tasks`.
+        Some(self.turn(cpu, unsafe { task.as_ref() }, main))
+    }
+
+    #[inline(always)]
+    fn turn(&self, cpu: &Cpu, task: &Task, main: &mut dyn FnMut(&Waker) -> bool) -> bool {
+        // SAFETY: the running task alone uses its body, and it does not run yet.
+        let body = unsafe { &mut *task.body.get() };
+        if matches!(body, Body::Finished) {
+            drop(self.dismiss(task));
+            return false;
+        }
+        task.queued.set(false);
+        self.running.set(task);
+        self.come_in(cpu, task);
+        let finished = match body {
+            Body::Fiber(fiber) => matches!(fiber.resume(()), CoroutineResult::Return(())),
+            Body::Future(future) => future.as_mut().poll(&mut TaskContext::from_waker(task.waker())).is_ready(),
+            Body::Main => main(task.waker()),
+            Body::Finished => true,
+        };
+        self.go_out(cpu, task);
+        self.running.set(ptr::null());
+        finished && self.finish(task)
+    }
+
+    /// Makes the task's context the host thread's.
+    #[inline(always)]
+    fn come_in(&self, cpu: &Cpu, task: &Task) {
+        cpu.current.set(task.current.get());
+        if task.current.get() != task.slot {
+            self.come_in_elsewhere(cpu, task);
+        }
+        if let Some(slot) = task.slot() {
+            slot.turn(task.handle);
+        }
+    }
+
+    /// Keeps the task's context for its next turn.
+    #[inline(always)]
+    fn go_out(&self, cpu: &Cpu, task: &Task) {
+        task.current.set(cpu.current.get());
+        if task.current.get() != task.slot {
+            self.go_out_elsewhere(cpu, task);
+        }
+        if let Some(slot) = task.slot() {
+            slot.turn(task.handle);
+        }
+    }
+
+    /// `come_in` for a task that has left its lwp.
+    #[cold]
+    fn come_in_elsewhere(&self, cpu: &Cpu, task: &Task) {
+        // SAFETY: the task does not run yet.
+        if let Some(context) = unsafe { &mut *task.rare.get() }.elsewhere.take() {
+            cpu.set_context(*context);
+        }
+    }
+
+    /// `go_out` for a task that is not in its lwp.
+    #[cold]
+    fn go_out_elsewhere(&self, cpu: &Cpu, task: &Task) {
+        let context = cpu.context();
+        if !ptr::eq(context.kernel, Arc::as_ptr(self.kernel.inner())) {
+            // SAFETY: the task does not run any more.
+            unsafe { &mut *task.rare.get() }.elsewhere = Some(Box::new(context));
+            cpu.set_context(self.home.get());
+        }
+    }
+
+    /// Clears up after a task that has had its last turn. Whether it was `main`.
+    fn finish(&self, task: &Task) -> bool {
+        // SAFETY: the task does not run any more.
+        let body = std::mem::replace(unsafe { &mut *task.body.get() }, Body::Finished);
+        let main = matches!(body, Body::Main);
+        self.put_away(body);
+        if task.current.get() != self.home.get().current {
+            let mut panic = None;
+            self.leave(task, &mut panic);
+            std::mem::forget(panic);
+        }
+        self.forget(task);
+        main
+    }
+
+    /// Takes back the stack of a fiber that has finished. Of a future all parts are gone already.
+    fn put_away(&self, body: Body) {
+        if let Body::Fiber(fiber) = body
+            && fiber.done()
+        {
+            self.stacks.borrow_mut().put(fiber.into_stack());
+        }
+    }
+
+    /// Lets go of the lwp to which a task has switched and not come back. Keeps the first panic of what then ends.
+    #[cold]
+    fn leave(&self, task: &Task, panic: &mut Option<Panic>) {
+        // SAFETY: the task does not run any more.
+        let elsewhere = unsafe { &mut *task.rare.get() }.elsewhere.take();
+        let here = || Context { current: task.current.get(), ..self.home.get() };
+        let left = elsewhere.map_or_else(here, |context| *context);
+        // SAFETY: the context was the task's, which has no more turns; the thread's stay keeps its kernel.
+        unsafe { implicit::let_go(left, panic) };
+    }
+
+    /// Forgets a task that has finished, as soon as it is not queued.
+    fn forget(&self, task: &Task) {
+        // SAFETY: the task does not run any more.
+        drop(unsafe { &mut *task.rare.get() }.interrupts.take());
+        self.unfinished.set(self.unfinished.get() - 1);
+        self.shared.load.set(self.unfinished.get());
+        if !task.queued.replace(true) {
+            drop(self.dismiss(task));
+        }
+    }
+
+    /// Ends a task that has not finished: its future is dropped, its fiber unwound, in its lwp. Keeps the first panic of
+    /// that.
+    pub(super) fn cancel(&self, task: &Task, panic: &mut Option<Panic>) {
+        // SAFETY: the task does not run.
+        let mut body = std::mem::replace(unsafe { &mut *task.body.get() }, Body::Finished);
+        if matches!(body, Body::Finished) {
+            return;
+        }
+        task.cancelled.set(true);
+        self.running.set(task);
+        cpu(|cpu| self.come_in(cpu, task));
+        match &mut body {
+            Body::Fiber(fiber) => {
+                exit::catch(|| fiber.force_unwind(), panic);
+                self.put_away(body);
+            }
+            _ => {
+                exit::catch(|| drop(body), panic);
+            }
+        }
+        cpu(|cpu| {
+            self.go_out(cpu, task);
+            cpu.current.set(self.home.get().current);
+        });
+        self.running.set(ptr::null());
+        self.leave(task, panic);
+        self.forget(task);
+    }
+
+    /// Ends all tasks. No more turns are given.
+    pub(super) fn cancel_all(&self, panic: &mut Option<Panic>) {
+        // What ends may wake others, but spawns no more: the door is closed.
+        // SAFETY: the reference lasts for a look.
+        while let Some(task) = unsafe { &*self.tasks.get() }.last().cloned() {
+            self.cancel(&task, panic);
+            // SAFETY: as above. Queued, it was left for its turn to be dismissed.
+            if unsafe { &*self.tasks.get() }.last().is_some_and(|last| Arc::ptr_eq(last, &task)) {
+                drop(self.dismiss(&task));
+            }
+        }
+        // SAFETY: nothing here runs anybody else's code.
+        unsafe { self.ready() }.clear();
+    }
+}
+
+impl Driver for Local {
+    fn fiber(&self) -> Option<&Waker> {
+        self.running().filter(|task| !task.yielder.get().is_null()).map(Task::waker)
+    }
+
+    fn is_turn_of(&self, slot: *const Slot) -> bool {
+        self.running().is_some_and(|task| ptr::eq(task.slot, slot))
+    }
+
+    fn sleep(&self, host: &[(Arc<OwnedFd>, Events)], deadline: Option<Instant>) -> Result<()> {
+        let task = self.running().ok_or(Errno::EDEADLK)?;
+        if std::thread::panicking() {
+            // Others' code must not run in the midst of this one's unwinding.
+            return Err(Errno::EINTR);
+        }
+        let _armed = match (host, deadline) {
+            ([], None) => None,
+            _ => Some(self.arm(task.waker(), host, deadline)?),
+        };
+        task.suspend();
+        Ok(())
+    }
+
+    fn suspended(&self) -> u64 {
+        self.running().map_or(0, |task| task.suspended.get())
+    }
+
+    fn is_in(&self, interrupts: &Arc<WaitQueue>) -> bool {
+        self.running().is_some_and(|task| {
+            // SAFETY: the running task alone uses it, and this is in it.
+            unsafe { &*task.rare.get() }.interrupts.as_ref().is_some_and(|entries| entries.is_in(interrupts))
+        })
+    }
+
+    fn enter(&self, interrupts: &Arc<WaitQueue>) {
+        let Some(task) = self.running() else { return };
+        let mut entries = Box::<Entries>::default();
+        entries.enter(interrupts, task.waker());
+        // SAFETY: as in `is_in`. What was there is dropped off the borrow.
+        let left = unsafe { &mut *task.rare.get() }.interrupts.replace(entries);
+        drop(left);
+    }
+
+    fn arm(&self, waker: &Waker, host: &[(Arc<OwnedFd>, Events)], deadline: Option<Instant>) -> Result<Armed> {
+        let mut armed = Armed { driver: self.shared.id, host: Vec::new(), timer: None };
+        for (fd, events) in host {
+            armed.host.push(self.reactor.watch(fd, *events, waker)?);
+        }
+        armed.timer = deadline.map(|deadline| self.timers.add(deadline, waker));
+        Ok(armed)
+    }
+
+    fn disarm(&self, armed: &Armed) {
+        if armed.driver != self.shared.id {
+            return;
+        }
+        for &key in &armed.host {
+            self.reactor.leave(key);
+        }
+        if let Some(timer) = armed.timer {
+            self.timers.remove(timer);
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! How a multiplexer is made.
+
+use super::Mux;
+use crate::errno::Result;
+use crate::kernel::Kernel;
+
+/// The options of a [`Mux`]. The defaults are right for many small tasks.
+///
+/// ```
+/// use lwproc::{Kernel, Mux};
+///
+/// let kernel = Kernel::new()?;
+/// let mux = Mux::builder(&kernel).name("web").stack_size(256 << 10).build()?;
+/// assert_eq!(mux.name(), "web");
+/// # Ok::<(), lwproc::Errno>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct MuxBuilder {
+    pub(super) kernel: Kernel,
+    pub(super) name: Box<str>,
+    pub(super) stack_size: usize,
+    pub(super) stacks_kept: usize,
+    pub(super) budget: u32,
+    pub(super) spin: u32,
+}
+
+impl MuxBuilder {
+    pub(super) fn new(kernel: &Kernel) -> Self {
+        Self {
+            kernel: kernel.clone(),
+            name: "mux".into(),
+            stack_size: 64 << 10,
+            stacks_kept: 1024,
+            budget: 256,
+            spin: 2000,
+        }
+    }
+
+    /// Its name, for reports.
+    pub fn name(mut self, name: &str) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// The size of a fiber's stack in bytes, 64 KiB unless set; rounded up to pages. Only pages that were touched take
+    /// memory. Each has a guard page below it: a fiber that needs more ends the host process with a report, and harms
+    /// nobody's memory.
+    pub fn stack_size(mut self, bytes: usize) -> Self {
+        self.stack_size = bytes;
+        self
+    }
+
+    /// How many stacks of ended fibers keep their memory for the next ones, 1,024 unless set. Others are kept without.
+    pub fn stacks_kept(mut self, stacks: usize) -> Self {
+        self.stacks_kept = stacks;
+        self
+    }
+
+    /// How many turns it gives before it looks at descriptors, timers, and what other threads left, 256 unless set. At
+    /// least 1.
+    pub fn budget(mut self, turns: u32) -> Self {
+        self.budget = turns.max(1);
+        self
+    }
+
+    /// How often at most it looks for wakes from other threads before it sleeps, 2,000 unless set; 0: not at all. It
+    /// looks less often as long as that is in vain, and in the end not at all.
+    pub fn spin(mut self, looks: u32) -> Self {
+        self.spin = looks;
+        self
+    }
+
+    /// Makes it, for the calling host thread.
+    ///
+    /// # Errors
+    /// `EINVAL`: a stack size that is too small, or absurd. `EMFILE`, `ENFILE`, `ENOMEM`: the host has no descriptor for
+    /// the reactor, or no memory.
+    pub fn build(self) -> Result<Mux> {
+        Mux::of(self)
+    }
+}

@@ -1,0 +1,326 @@
+//! `Mux`, and its loop: turns, then what other threads left, then descriptors and timers, then sleep.
+
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::ptr;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use super::handle::{Left, MuxHandle, Shared};
+use super::join::JoinHandle;
+use super::local::{self, Entered, Local};
+use super::options::MuxBuilder;
+use super::reactor::Reactor;
+use super::spawn::SpawnError;
+use super::spin::Spin;
+use super::stack::StackPool;
+use super::task::{Body, Task};
+use crate::curlwp::{Cpu, cpu};
+use crate::errno::{Errno, Result};
+use crate::id::LwpHandle;
+use crate::implicit::Nested;
+use crate::kernel::Kernel;
+use crate::lwproc::Lwp;
+
+/// Runs many lwps on the host thread that made it, each as a fiber or a future.
+///
+/// A *fiber* is ordinary blocking code on a stack of its own: what would block in it (a system call, a
+/// [`join`](JoinHandle::join)) suspends it alone. A *future* takes no stack, and awaits. Both are in their lwp from the
+/// first turn to the last, and the lwp is released when they end. A lwp is the multiplexer's from its spawn on: for every
+/// other thread it runs.
+///
+/// Turns go round among those that are ready. Fibers and futures stay on this host thread; servers that want more cores
+/// have a multiplexer for each ([`Runtime`](super::Runtime)). A panic ends its task and is in the join handle. Dropped,
+/// the multiplexer cancels the tasks that it still has: futures are dropped, fibers unwound, each in its lwp, and the lwps
+/// released.
+///
+/// While it unwinds, a fiber is not suspended: what would block then is `EINTR`.
+///
+/// ```
+/// use lwproc::{Kernel, Mux, ProcOptions, sys};
+///
+/// let kernel = Kernel::new()?;
+/// let mut mux = Mux::new(&kernel)?;
+/// let (reader, writer) = kernel.enter(sys::pipe)?;
+/// # let options = || ProcOptions::new().fds(lwproc::FdInherit::Share);
+/// let mut read = mux.spawn_fiber(kernel.spawn(options())?, move || {
+///     let mut buf = [0; 5];
+///     sys::read(reader, &mut buf).map(|_| buf)
+/// })?;
+/// mux.spawn(kernel.spawn(options())?, async move { sys::aio::write(writer, b"hello").await })?;
+/// mux.run()?;
+/// assert_eq!(&read.join().unwrap()?, b"hello");
+/// # Ok::<(), lwproc::Errno>(())
+/// ```
+pub struct Mux {
+    local: Box<Local>,
+    budget: u32,
+    spin: Spin,
+    /// Bound to its host thread.
+    not_send: PhantomData<*const ()>,
+}
+
+/// Why the loop came to its end.
+enum End {
+    /// What was to finish has finished.
+    Done,
+    /// It was stopped.
+    Stopped,
+}
+
+impl Mux {
+    /// A multiplexer with the default options, for the calling host thread.
+    ///
+    /// # Errors
+    /// As for [`MuxBuilder::build`].
+    pub fn new(kernel: &Kernel) -> Result<Self> {
+        Self::builder(kernel).build()
+    }
+
+    /// A multiplexer to be configured before it is made.
+    pub fn builder(kernel: &Kernel) -> MuxBuilder {
+        MuxBuilder::new(kernel)
+    }
+
+    pub(super) fn of(options: MuxBuilder) -> Result<Self> {
+        let MuxBuilder { kernel, name, stack_size, stacks_kept, budget, spin } = options;
+        let stacks = StackPool::new(stack_size, stacks_kept)?;
+        let reactor = Reactor::new()?;
+        let shared = Shared::new(name, kernel.id(), &reactor.notifier());
+        let local = Box::new(Local::new(shared, kernel, stacks, reactor));
+        Ok(Self { local, budget, spin: Spin::new(spin), not_send: PhantomData })
+    }
+
+    /// Spawns a future in `lwp`. It has its first turn when the multiplexer runs.
+    ///
+    /// # Errors
+    /// [`SpawnError`] gives the lwp back: it runs, was released, or is another kernel's.
+    pub fn spawn<F: Future + 'static>(
+        &self,
+        lwp: Lwp,
+        future: F,
+    ) -> std::result::Result<JoinHandle<F::Output>, SpawnError> {
+        self.local.spawn(lwp, future)
+    }
+
+    /// Spawns a fiber in `lwp`. It has its first turn when the multiplexer runs.
+    ///
+    /// # Errors
+    /// [`SpawnError`] gives the lwp back: it runs, was released, or is another kernel's; or there is no memory for a
+    /// stack, or no room for its guard.
+    pub fn spawn_fiber<T: 'static>(
+        &self,
+        lwp: Lwp,
+        f: impl FnOnce() -> T + 'static,
+    ) -> std::result::Result<JoinHandle<T>, SpawnError> {
+        self.local.spawn_fiber(lwp, f)
+    }
+
+    /// Runs until all tasks have finished, or it is stopped.
+    ///
+    /// # Errors
+    /// `EDEADLK`: a multiplexer runs on this host thread already, and calls this. `ENOMEM`: the host cannot wait.
+    pub fn run(&mut self) -> Result<()> {
+        self.go(None).map(|_| ())
+    }
+
+    /// Runs until `future` is ready, or it is stopped: then `None`. The future is in the implicit context of the kernel, and
+    /// is polled first. The tasks that have not finished then stay as they are, for another run.
+    ///
+    /// # Errors
+    /// As for [`run`](Self::run).
+    pub fn run_until<F: Future>(&mut self, future: F) -> Result<Option<F::Output>> {
+        let mut future = pin!(future);
+        let mut ready = None;
+        let mut poll = |waker: &Waker| match future.as_mut().poll(&mut Context::from_waker(waker)) {
+            Poll::Ready(value) => {
+                ready = Some(value);
+                true
+            }
+            Poll::Pending => false,
+        };
+        self.go(Some(&mut poll))?;
+        Ok(ready)
+    }
+
+    /// A handle for other host threads.
+    pub fn handle(&self) -> MuxHandle {
+        MuxHandle::new(&self.local.shared)
+    }
+
+    /// Its kernel.
+    pub fn kernel(&self) -> &Kernel {
+        &self.local.kernel
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.local.shared.name
+    }
+
+    /// How many tasks it has that have not finished.
+    pub fn load(&self) -> u32 {
+        self.handle().load()
+    }
+
+    fn go(&mut self, main: Option<&mut dyn FnMut(&Waker) -> bool>) -> Result<End> {
+        if local::with(|local| local.is_some()) {
+            return Err(Errno::EDEADLK);
+        }
+        let local = &*self.local;
+        let _entered = Entered::new(local);
+        let _nested = Nested::enter(local.kernel.inner());
+        cpu(|cpu| local.home.set(cpu.context()));
+        match main {
+            None => turns(local, &mut self.spin, self.budget, None),
+            Some(main) => {
+                let task = Task::new(&local.shared, Body::Main, ptr::null(), LwpHandle::pack(0, 0), ptr::null());
+                task.current.set(local.home.get().current);
+                local.admit(Arc::clone(&task));
+                let _dismissed = Main { local, task };
+                turns(local, &mut self.spin, self.budget, Some(main))
+            }
+        }
+    }
+}
+
+/// What `run_until` runs, as a task; dismissed when that returns or panics.
+struct Main<'l> {
+    local: &'l Local,
+    task: Arc<Task>,
+}
+
+impl Drop for Main<'_> {
+    fn drop(&mut self) {
+        let mut panic = None;
+        self.local.cancel(&self.task, &mut panic);
+        crate::exit::go_on(panic);
+    }
+}
+
+/// The loop.
+fn turns(local: &Local, spin: &mut Spin, budget: u32, main: Option<&mut dyn FnMut(&Waker) -> bool>) -> Result<End> {
+    let until_all = main.is_none();
+    let mut nobody = |_: &Waker| false;
+    let main = main.unwrap_or(&mut nobody);
+    let mut woken = Vec::new();
+    loop {
+        // Once a round: the address of the thread's cells does not change.
+        if cpu(|cpu| round(local, cpu, budget, main)) {
+            return Ok(End::Done);
+        }
+        take_in(local, budget);
+        if local.shared.take_stop() {
+            return Ok(End::Stopped);
+        }
+        if until_all && local.unfinished.get() == 0 && local.shared.door().is_empty() {
+            return Ok(End::Done);
+        }
+        if local.ready_len() != 0 {
+            look(local, Some(Duration::ZERO), &mut woken)?;
+        } else {
+            idle(local, spin, &mut woken)?;
+        }
+    }
+}
+
+/// Turns, until the budget is used up or nobody is ready. Whether `main` has finished.
+#[inline]
+fn round(local: &Local, cpu: &Cpu, budget: u32, main: &mut dyn FnMut(&Waker) -> bool) -> bool {
+    let mut finished = false;
+    for _ in 0..budget {
+        match local.next_turn(cpu, main) {
+            Some(false) => {
+                if local.shared.is_to_stop() {
+                    break;
+                }
+            }
+            Some(true) => {
+                finished = true;
+                break;
+            }
+            None => break,
+        }
+    }
+    cpu.current.set(local.home.get().current);
+    finished
+}
+
+/// Takes in what other threads have left, as much as a round has turns.
+fn take_in(local: &Local, budget: u32) {
+    for _ in 0..budget {
+        match local.shared.door().take() {
+            Some(Left::Woken(task)) => {
+                task.errand.end();
+                local.make_ready(&task);
+            }
+            Some(Left::Spawn(spawn)) => spawn(local),
+            None => break,
+        }
+    }
+}
+
+/// Looks at descriptors and timers, and waits `timeout` at most where there are any to wait for.
+fn look(local: &Local, timeout: Option<Duration>, woken: &mut Vec<Waker>) -> Result<()> {
+    if timeout != Some(Duration::ZERO) || !local.reactor.is_idle() {
+        local.reactor.poll(timeout, woken)?;
+    }
+    if local.timers.next().is_some() {
+        local.timers.expire(Instant::now(), woken);
+    }
+    for waker in woken.drain(..) {
+        // A panic of one keeps no other from being woken. Not dropped: a payload's drop is anybody's code.
+        std::mem::forget(catch_unwind(AssertUnwindSafe(|| waker.wake())));
+    }
+    Ok(())
+}
+
+/// Nobody is ready: spins a while, and sleeps then.
+fn idle(local: &Local, spin: &mut Spin, woken: &mut Vec<Waker>) -> Result<()> {
+    // What is ready already costs no spin.
+    look(local, Some(Duration::ZERO), woken)?;
+    let door = local.shared.door();
+    if local.ready_len() != 0 || spin.spin(|| !door.is_empty() || local.shared.is_to_stop()) {
+        return Ok(());
+    }
+    let timeout = local.timers.next().map(|deadline| deadline.saturating_duration_since(Instant::now()));
+    if !door.doze(|| !local.shared.is_to_stop()) {
+        return Ok(());
+    }
+    let since = Instant::now();
+    let looked = look(local, timeout.or(None), woken);
+    door.rouse();
+    if !door.is_empty() {
+        spin.slept(since);
+    }
+    looked
+}
+
+impl Drop for Mux {
+    fn drop(&mut self) {
+        let local = &*self.local;
+        let door = local.shared.door();
+        door.close();
+        let mut panic = None;
+        {
+            let _entered = Entered::new(local);
+            let _nested = Nested::enter(local.kernel.inner());
+            cpu(|cpu| local.home.set(cpu.context()));
+            while let Some(left) = door.take() {
+                crate::exit::catch(|| drop(left), &mut panic);
+            }
+            local.cancel_all(&mut panic);
+        }
+        crate::exit::go_on(panic);
+    }
+}
+
+impl fmt::Debug for Mux {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mux").field("name", &self.name()).field("load", &self.load()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,166 @@
+//! A task: a fiber or a future of a multiplexer, with its lwp.
+//!
+//! All but `shared`, `errand` and what wakers count belongs to the multiplexer's host thread. A waker used there puts the
+//! task straight into the ready queue; elsewhere it leaves the task at the multiplexer's door.
+//!
+//! ```text
+//!               wake                  its turn
+//!   waiting ──────────────> queued ──────────────> running ──> finished
+//!      ^                       ^                      │  │
+//!      │                       └── woken meanwhile ───┘  │
+//!      └─────────────────────────────────────────────────┘
+//! ```
+//!
+//! A finished task stays "queued" for good, so that no wake queues it again.
+
+use std::cell::{Cell, UnsafeCell};
+use std::future::Future;
+use std::mem::ManuallyDrop;
+use std::pin::Pin;
+use std::ptr;
+use std::sync::Arc;
+use std::task::{Wake, Waker};
+
+use corosensei::{Coroutine, Yielder};
+
+use super::door::Errand;
+use super::handle::Shared;
+use super::local;
+use super::stack::Stack;
+use crate::curlwp::Context;
+use crate::id::LwpHandle;
+use crate::lwp::Slot;
+use crate::watch::Entries;
+
+/// What is left to be run.
+pub(super) enum Body {
+    Fiber(Coroutine<(), (), (), Stack>),
+    Future(Pin<Box<dyn Future<Output = ()>>>),
+    /// What `run_until` polls; it keeps it itself.
+    Main,
+    Finished,
+}
+
+/// See the module.
+pub(super) struct Task {
+    /// *Immutable.*
+    pub(super) shared: Arc<Shared>,
+    /// *Atomic*: whether some thread is taking it to the door.
+    pub(super) errand: Errand,
+    /// In the ready queue, or finished.
+    pub(super) queued: Cell<bool>,
+    /// Whether it is being ended before it has finished.
+    pub(super) cancelled: Cell<bool>,
+    /// Where it stands among the multiplexer's tasks.
+    pub(super) place: Cell<u32>,
+    /// The lwp that is current in its turns: its own at first, what it switched to from then on.
+    pub(super) current: Cell<*const Slot>,
+    /// Its own lwp; null for `Main`.
+    pub(super) slot: *const Slot,
+    pub(super) handle: LwpHandle,
+    /// What tells its handle that it is its own.
+    pub(super) packet: *const (),
+    /// Where in memory its next turn begins: to be fetched ahead.
+    pub(super) ahead: Cell<*const u8>,
+    /// A fiber's way back to its multiplexer; null before its first turn.
+    pub(super) yielder: Cell<*const Yielder<(), ()>>,
+    /// How often a fiber was suspended.
+    pub(super) suspended: Cell<u64>,
+    pub(super) body: UnsafeCell<Body>,
+    pub(super) rare: UnsafeCell<Rare>,
+    /// Its own waker. It counts no reference, since it goes with the task.
+    waker: UnsafeCell<Option<ManuallyDrop<Waker>>>,
+}
+
+/// What few tasks have.
+#[derive(Default)]
+pub(super) struct Rare {
+    /// A fiber's place in its process's interrupts.
+    pub(super) interrupts: Option<Box<Entries>>,
+    /// The context of its turns where that is in another kernel.
+    pub(super) elsewhere: Option<Box<Context>>,
+}
+
+// SAFETY: other threads than the owner use `shared` and `errand` alone, and count references: wakers do no more, and
+// nobody else gets hold of a task. What is in the cells is gone when the multiplexer is (`Local::cancel_all`), so that
+// the last reference may be dropped anywhere.
+unsafe impl Sync for Task {}
+// SAFETY: as above.
+unsafe impl Send for Task {}
+
+impl Task {
+    pub(super) fn new(
+        shared: &Arc<Shared>,
+        body: Body,
+        slot: *const Slot,
+        handle: LwpHandle,
+        packet: *const (),
+    ) -> Arc<Self> {
+        let task = Arc::new(Self {
+            shared: Arc::clone(shared),
+            errand: Errand::new(),
+            queued: Cell::new(false),
+            cancelled: Cell::new(false),
+            place: Cell::new(0),
+            current: Cell::new(slot),
+            slot,
+            handle,
+            packet,
+            ahead: Cell::new(ptr::null()),
+            yielder: Cell::new(ptr::null()),
+            suspended: Cell::new(0),
+            body: UnsafeCell::new(body),
+            rare: UnsafeCell::default(),
+            waker: UnsafeCell::new(None),
+        });
+        // SAFETY: the address is an `Arc`'s. The reference that it stands for is not the waker's to drop, and the waker
+        // is used by address from within the task alone.
+        let waker = ManuallyDrop::new(Waker::from(unsafe { Arc::from_raw(Arc::as_ptr(&task)) }));
+        // SAFETY: nobody else has the task yet.
+        unsafe { *task.waker.get() = Some(waker) };
+        task
+    }
+
+    /// Its own lwp's slot.
+    #[inline(always)]
+    pub(super) fn slot(&self) -> Option<&Slot> {
+        // SAFETY: slots live as long as their kernel, of which the multiplexer has a handle.
+        unsafe { self.slot.as_ref() }
+    }
+
+    /// Suspends the fiber, which is what runs, until its next turn. Unwinds where the fiber is cancelled.
+    #[inline]
+    pub(super) fn suspend(&self) {
+        let here = 0u8;
+        self.ahead.set(&raw const here);
+        self.suspended.set(self.suspended.get() + 1);
+        // SAFETY: the fiber set it when it began, and it is good until the fiber ends; this runs in the fiber.
+        unsafe { &*self.yielder.get() }.suspend(());
+    }
+
+    /// Its own waker.
+    pub(super) fn waker(&self) -> &Waker {
+        // SAFETY: set in `new`, and never again.
+        unsafe { &*self.waker.get() }.as_ref().expect("made with the task")
+    }
+}
+
+impl Wake for Task {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    #[inline]
+    fn wake_by_ref(self: &Arc<Self>) {
+        let here = local::with(|local| match local {
+            Some(local) if local.shared.id == self.shared.id => {
+                local.make_ready(self);
+                true
+            }
+            _ => false,
+        });
+        if !here && self.errand.begin() {
+            self.shared.leave_woken(self);
+        }
+    }
+}
