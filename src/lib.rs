@@ -124,7 +124,7 @@ pub use limits::{Resource, Rlimit};
 pub use lwp::SwitchError;
 pub use lwproc::{FdInherit, Lwp, ProcOptions};
 #[cfg(not(loom))]
-pub use mux::{JoinError, JoinHandle, Mux, MuxBuilder, MuxHandle};
+pub use mux::{JoinError, JoinHandle, Mux, MuxBuilder, MuxHandle, Runtime};
 pub use ps::{Ps, PsRow};
 pub use vfs::{Access, MountOptions, SetTime};
 pub use watch::{Events, WaitQueue, Watch};

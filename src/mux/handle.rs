@@ -197,8 +197,9 @@ impl MuxHandle {
         // Relaxed: see `Load`.
         self.shared.load.coming.fetch_add(1, Ordering::Relaxed);
         let spawn = move |local: &Local| {
-            local.shared.load.coming.fetch_sub(1, Ordering::Relaxed);
             start(charge, local);
+            // Not before: it is counted twice for a moment rather than not at all.
+            local.shared.load.coming.fetch_sub(1, Ordering::Relaxed);
         };
         let knock = self.shared.door.leave(Left::Spawn(Box::new(spawn)));
         self.shared.answer(knock);

@@ -39,7 +39,7 @@ pub(super) struct Local {
     running: Cell<*const Task>,
     /// All tasks, but for finished ones that are not in `ready` any more.
     tasks: UnsafeCell<Vec<Arc<Task>>>,
-    /// How many have not finished.
+    /// How many have not finished, `main` not counted.
     pub(super) unfinished: Cell<usize>,
     pub(super) stacks: RefCell<StackPool>,
     pub(super) reactor: Reactor,
@@ -136,9 +136,14 @@ impl Local {
         // SAFETY: a push runs nobody else's code.
         let tasks = unsafe { &mut *self.tasks.get() };
         task.place.set(u32::try_from(tasks.len()).expect("there are fewer lwps"));
+        let counts = task.counts();
         tasks.push(task);
-        self.unfinished.set(self.unfinished.get() + 1);
-        self.shared.load.set(self.unfinished.get());
+        self.count(self.unfinished.get() + usize::from(counts));
+    }
+
+    fn count(&self, unfinished: usize) {
+        self.unfinished.set(unfinished);
+        self.shared.load.set(unfinished);
     }
 
     /// Takes a task out that is neither queued nor running any more.
@@ -277,8 +282,7 @@ impl Local {
     fn forget(&self, task: &Task) {
         // SAFETY: the task does not run any more.
         drop(unsafe { &mut *task.rare.get() }.interrupts.take());
-        self.unfinished.set(self.unfinished.get() - 1);
-        self.shared.load.set(self.unfinished.get());
+        self.count(self.unfinished.get() - usize::from(task.counts()));
         if !task.queued.replace(true) {
             drop(self.dismiss(task));
         }

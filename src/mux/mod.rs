@@ -19,6 +19,8 @@ mod reactor;
 #[cfg(not(loom))]
 mod run;
 #[cfg(not(loom))]
+mod runtime;
+#[cfg(not(loom))]
 mod spawn;
 #[cfg(not(loom))]
 mod spin;
@@ -38,6 +40,7 @@ pub use self::{
     options::MuxBuilder,
     packet::JoinError,
     run::Mux,
+    runtime::Runtime,
     spawn::{SpawnError, SpawnErrorKind},
     yields::{spawn, spawn_fiber, yield_now, yield_turn},
 };

@@ -128,6 +128,11 @@ impl Task {
         unsafe { self.slot.as_ref() }
     }
 
+    /// Whether it is one of those that were spawned.
+    pub(super) fn counts(&self) -> bool {
+        !self.slot.is_null()
+    }
+
     /// Suspends the fiber, which is what runs, until its next turn. Unwinds where the fiber is cancelled.
     #[inline]
     pub(super) fn suspend(&self) {
