@@ -153,7 +153,7 @@ impl Builder {
             init,
             fatal_hook: self.fatal_hook,
         };
-        Ok(Kernel { inner: Arc::new(inner) })
+        Ok(Kernel::first(inner))
     }
 }
 

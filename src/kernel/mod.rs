@@ -5,6 +5,7 @@ mod fatal;
 mod mounts;
 
 use std::fmt;
+use std::mem::ManuallyDrop;
 use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
 
@@ -45,7 +46,9 @@ use crate::vfs::Namespace;
 ///
 /// Source: rump_lwproc(3).
 pub struct Kernel {
-    inner: Arc<Inner>,
+    /// All handles hold one reference together, which the last of them drops: [`Inner::handles`] counts them, and one
+    /// count for each is enough.
+    inner: ManuallyDrop<Arc<Inner>>,
 }
 
 /// What all handles share, and host threads that are or were in the kernel.
@@ -157,9 +160,28 @@ impl Kernel {
         Ok(())
     }
 
+    /// The first handle.
+    fn first(inner: Inner) -> Self {
+        Self { inner: ManuallyDrop::new(Arc::new(inner)) }
+    }
+
     #[inline]
     pub(crate) fn inner(&self) -> &Arc<Inner> {
         &self.inner
+    }
+
+    /// Gives the handle up. To the last one, what it leaves is handed on, marked as halted: the caller halts it.
+    ///
+    /// # Safety
+    /// The handle is not used any more.
+    pub(crate) unsafe fn give_up(&mut self) -> Option<Arc<Inner>> {
+        // AcqRel: pairs with itself: all that was done through other handles comes before the halt.
+        if self.inner.handles.fetch_sub(1, Ordering::AcqRel) != 1 {
+            return None;
+        }
+        self.inner.halted.store(true, Ordering::Relaxed);
+        // SAFETY: this was the last handle, and is not used any more.
+        Some(unsafe { ManuallyDrop::take(&mut self.inner) })
     }
 }
 
@@ -187,17 +209,6 @@ impl Inner {
         self.implicits.push(slot);
     }
 
-    /// One handle less; `true` for the last: the kernel is marked as halted then, and the caller halts it.
-    #[must_use]
-    pub(crate) fn drop_handle(&self) -> bool {
-        // AcqRel: all that was done through other handles comes before the halt.
-        let last = self.handles.fetch_sub(1, Ordering::AcqRel) == 1;
-        if last {
-            self.halted.store(true, Ordering::Relaxed);
-        }
-        last
-    }
-
     /// Whether the last handle is gone.
     pub(crate) fn halted(&self) -> bool {
         // Relaxed: callers order it by a fence where it matters.
@@ -215,7 +226,8 @@ impl Clone for Kernel {
     fn clone(&self) -> Self {
         // Relaxed: made from a handle that is there.
         self.inner.handles.fetch_add(1, Ordering::Relaxed);
-        Self { inner: Arc::clone(&self.inner) }
+        // SAFETY: counted just now, it shares in the handles' one reference, which is there as long as any of them.
+        Self { inner: ManuallyDrop::new(unsafe { Arc::from_raw(Arc::as_ptr(&self.inner)) }) }
     }
 }
 

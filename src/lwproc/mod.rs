@@ -62,8 +62,9 @@ impl Kernel {
 
 impl Drop for Kernel {
     fn drop(&mut self) {
-        if self.inner().drop_handle() {
-            implicit::halt(self.inner());
+        // SAFETY: it is being dropped.
+        if let Some(inner) = unsafe { self.give_up() } {
+            implicit::halt(&inner);
         }
     }
 }

@@ -17,7 +17,7 @@ use super::ahead;
 use super::handle::Shared;
 use super::reactor::Reactor;
 use super::stack::StackPool;
-use super::task::{Body, Task};
+use super::task::{Birth, Body, Task};
 use super::timers::Timers;
 use crate::curlwp::{Context, Cpu, cpu};
 use crate::driver::{Armed, Driver};
@@ -29,6 +29,9 @@ use crate::lwp::Slot;
 use crate::sync::host_local;
 use crate::watch::{Entries, Events, WaitQueue};
 
+/// How many spare tasks are kept.
+const SPARE: usize = 1024;
+
 /// See the module.
 pub(super) struct Local {
     pub(super) shared: Arc<Shared>,
@@ -39,6 +42,8 @@ pub(super) struct Local {
     running: Cell<*const Task>,
     /// All tasks, but for finished ones that are not in `ready` any more.
     tasks: UnsafeCell<Vec<Arc<Task>>>,
+    /// Finished tasks that nobody else has, for the next ones.
+    spare: UnsafeCell<Vec<Arc<Task>>>,
     /// How many have not finished, `main` not counted.
     pub(super) unfinished: Cell<usize>,
     pub(super) stacks: RefCell<StackPool>,
@@ -95,6 +100,7 @@ impl Local {
             ready: UnsafeCell::default(),
             running: Cell::new(ptr::null()),
             tasks: UnsafeCell::default(),
+            spare: UnsafeCell::default(),
             unfinished: Cell::new(0),
             stacks: RefCell::new(stacks),
             reactor,
@@ -130,15 +136,25 @@ impl Local {
         }
     }
 
-    /// Takes a task in, and queues it.
-    pub(super) fn admit(&self, task: Arc<Task>) {
+    /// Makes a task, takes it in, and queues it.
+    pub(super) fn admit(&self, birth: Birth) -> &Task {
+        // SAFETY: nothing here runs anybody else's code.
+        let task = match unsafe { &mut *self.spare.get() }.pop() {
+            Some(mut spare) => {
+                Arc::get_mut(&mut spare).expect("nobody else has a spare task").renew(birth);
+                spare
+            }
+            None => Task::new(&self.shared, birth),
+        };
         self.make_ready(&task);
         // SAFETY: a push runs nobody else's code.
         let tasks = unsafe { &mut *self.tasks.get() };
         task.place.set(u32::try_from(tasks.len()).expect("there are fewer lwps"));
-        let counts = task.counts();
         tasks.push(task);
-        self.count(self.unfinished.get() + usize::from(counts));
+        let task = &tasks[tasks.len() - 1];
+        self.count(self.unfinished.get() + usize::from(task.counts()));
+        // SAFETY: what an `Arc` holds does not move, and lives until it is dismissed, which its last turn does.
+        unsafe { &*Arc::as_ptr(task) }
     }
 
     fn count(&self, unfinished: usize) {
@@ -146,16 +162,18 @@ impl Local {
         self.shared.load.set(unfinished);
     }
 
-    /// Takes a task out that is neither queued nor running any more.
-    fn dismiss(&self, task: &Task) -> Arc<Task> {
+    /// Takes a task out that has finished and is not queued.
+    fn dismiss(&self, task: &Task) {
         // SAFETY: nothing here runs anybody else's code.
-        let tasks = unsafe { &mut *self.tasks.get() };
+        let (tasks, spare) = unsafe { (&mut *self.tasks.get(), &mut *self.spare.get()) };
         let place = task.place.get();
-        let dismissed = tasks.swap_remove(place as usize);
+        let mut dismissed = tasks.swap_remove(place as usize);
         if let Some(moved) = tasks.get(place as usize) {
             moved.place.set(place);
         }
-        dismissed
+        if spare.len() < SPARE && Arc::get_mut(&mut dismissed).is_some() {
+            spare.push(dismissed);
+        }
     }
 
     /// The task whose turn it is.
@@ -182,7 +200,7 @@ impl Local {
         // SAFETY: the running task alone uses its body, and it does not run yet.
         let body = unsafe { &mut *task.body.get() };
         if matches!(body, Body::Finished) {
-            drop(self.dismiss(task));
+            self.dismiss(task);
             return false;
         }
         task.queued.set(false);
@@ -284,7 +302,7 @@ impl Local {
         drop(unsafe { &mut *task.rare.get() }.interrupts.take());
         self.count(self.unfinished.get() - usize::from(task.counts()));
         if !task.queued.replace(true) {
-            drop(self.dismiss(task));
+            self.dismiss(task);
         }
     }
 
@@ -325,7 +343,7 @@ impl Local {
             self.cancel(&task, panic);
             // SAFETY: as above. Queued, it was left for its turn to be dismissed.
             if unsafe { &*self.tasks.get() }.last().is_some_and(|last| Arc::ptr_eq(last, &task)) {
-                drop(self.dismiss(&task));
+                self.dismiss(&task);
             }
         }
         // SAFETY: nothing here runs anybody else's code.

@@ -5,8 +5,6 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::ptr;
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -18,10 +16,9 @@ use super::reactor::Reactor;
 use super::spawn::SpawnError;
 use super::spin::Spin;
 use super::stack::StackPool;
-use super::task::{Body, Task};
+use super::task::{Birth, Task};
 use crate::curlwp::{Cpu, cpu};
 use crate::errno::{Errno, Result};
-use crate::id::LwpHandle;
 use crate::implicit::Nested;
 use crate::kernel::Kernel;
 use crate::lwproc::Lwp;
@@ -178,9 +175,8 @@ impl Mux {
         match main {
             None => turns(local, &mut self.spin, self.budget, None),
             Some(main) => {
-                let task = Task::new(&local.shared, Body::Main, ptr::null(), LwpHandle::pack(0, 0), ptr::null());
+                let task = local.admit(Birth::main());
                 task.current.set(local.home.get().current);
-                local.admit(Arc::clone(&task));
                 let _dismissed = Main { local, task };
                 turns(local, &mut self.spin, self.budget, Some(main))
             }
@@ -191,13 +187,13 @@ impl Mux {
 /// What `run_until` runs, as a task; dismissed when that returns or panics.
 struct Main<'l> {
     local: &'l Local,
-    task: Arc<Task>,
+    task: &'l Task,
 }
 
 impl Drop for Main<'_> {
     fn drop(&mut self) {
         let mut panic = None;
-        self.local.cancel(&self.task, &mut panic);
+        self.local.cancel(self.task, &mut panic);
         crate::exit::go_on(panic);
     }
 }

@@ -13,7 +13,7 @@ use pin_project_lite::pin_project;
 use super::charge::Charge;
 use super::join::JoinHandle;
 use super::local::{self, Local};
-use super::task::{Body, Task};
+use super::task::{Birth, Body};
 use crate::errno::Errno;
 use crate::lwp::SwitchError;
 use crate::lwproc::Lwp;
@@ -113,9 +113,7 @@ impl Local {
         let packet = charge.packet();
         let future = Box::pin(Charged { future: Some(future), charge: Some(charge) });
         let ahead = ptr::from_ref(&*future).cast();
-        let task = Task::new(&self.shared, Body::Future(future), slot, handle, packet);
-        task.ahead.set(ahead);
-        self.admit(task);
+        self.admit(Birth { body: Body::Future(future), slot, handle, packet, ahead });
     }
 
     /// Makes a task of a fiber.
@@ -132,7 +130,7 @@ impl Local {
         let packet = charge.packet();
         let begun = Begun { f, charge };
         let fiber = Coroutine::with_stack(stack, move |yielder: &Yielder<(), ()>, ()| begun.run(yielder));
-        self.admit(Task::new(&self.shared, Body::Fiber(fiber), slot, handle, packet));
+        self.admit(Birth { body: Body::Fiber(fiber), slot, handle, packet, ahead: ptr::null() });
         Ok(())
     }
 }

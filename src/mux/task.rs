@@ -88,14 +88,26 @@ unsafe impl Sync for Task {}
 // SAFETY: as above.
 unsafe impl Send for Task {}
 
+/// What a task is made of.
+pub(super) struct Birth {
+    pub(super) body: Body,
+    pub(super) slot: *const Slot,
+    pub(super) handle: LwpHandle,
+    pub(super) packet: *const (),
+    pub(super) ahead: *const u8,
+}
+
+impl Birth {
+    /// Of `main`, which has no lwp.
+    pub(super) fn main() -> Self {
+        let (slot, packet, ahead) = (ptr::null(), ptr::null(), ptr::null());
+        Self { body: Body::Main, slot, handle: LwpHandle::pack(0, 0), packet, ahead }
+    }
+}
+
 impl Task {
-    pub(super) fn new(
-        shared: &Arc<Shared>,
-        body: Body,
-        slot: *const Slot,
-        handle: LwpHandle,
-        packet: *const (),
-    ) -> Arc<Self> {
+    pub(super) fn new(shared: &Arc<Shared>, birth: Birth) -> Arc<Self> {
+        let Birth { body, slot, handle, packet, ahead } = birth;
         let task = Arc::new(Self {
             shared: Arc::clone(shared),
             errand: Errand::new(),
@@ -106,7 +118,7 @@ impl Task {
             slot,
             handle,
             packet,
-            ahead: Cell::new(ptr::null()),
+            ahead: Cell::new(ahead),
             yielder: Cell::new(ptr::null()),
             suspended: Cell::new(0),
             body: UnsafeCell::new(body),
@@ -119,6 +131,19 @@ impl Task {
         // SAFETY: nobody else has the task yet.
         unsafe { *task.waker.get() = Some(waker) };
         task
+    }
+
+    /// Makes a new task of one that has finished and that nobody else has.
+    pub(super) fn renew(&mut self, birth: Birth) {
+        let Birth { body, slot, handle, packet, ahead } = birth;
+        self.queued.set(false);
+        self.cancelled.set(false);
+        self.current.set(slot);
+        (self.slot, self.handle, self.packet) = (slot, handle, packet);
+        self.ahead.set(ahead);
+        self.yielder.set(ptr::null());
+        self.suspended.set(0);
+        *self.body.get_mut() = body;
     }
 
     /// Its own lwp's slot.
