@@ -4,13 +4,14 @@
 //! it what it waits for beside its wakers.
 
 use std::cell::Cell;
-use std::os::fd::OwnedFd;
+use std::os::fd::RawFd;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Instant;
 
 use crate::errno::Result;
+use crate::hostfd::HostFd;
 use crate::lwp::Slot;
 use crate::sync::host_local;
 use crate::watch::{Events, WaitQueue};
@@ -28,7 +29,7 @@ pub(crate) trait Driver {
     ///
     /// # Errors
     /// `ENOMEM`, `ENOSPC`: the host cannot watch more.
-    fn sleep(&self, host: &[(Arc<OwnedFd>, Events)], deadline: Option<Instant>) -> Result<()>;
+    fn sleep(&self, host: &[(Arc<HostFd>, Events)], deadline: Option<Instant>) -> Result<()>;
 
     /// How often the fiber that runs was suspended.
     fn suspended(&self) -> u64;
@@ -44,7 +45,7 @@ pub(crate) trait Driver {
     ///
     /// # Errors
     /// As for [`sleep`](Self::sleep).
-    fn arm(&self, waker: &Waker, host: &[(Arc<OwnedFd>, Events)], deadline: Option<Instant>) -> Result<Armed>;
+    fn arm(&self, waker: &Waker, host: &[(Arc<HostFd>, Events)], deadline: Option<Instant>) -> Result<Armed>;
 
     /// Undoes [`arm`](Self::arm). Nothing for what another driver has armed.
     fn disarm(&self, armed: &Armed);
@@ -56,8 +57,15 @@ pub(crate) trait Driver {
 pub(crate) struct Armed {
     /// The driver's number.
     pub(crate) driver: u64,
-    pub(crate) host: Vec<u64>,
+    pub(crate) host: Vec<Watched>,
     pub(crate) timer: Option<(Instant, u64)>,
+}
+
+/// A waiter for a host descriptor, as the driver knows it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Watched {
+    pub(crate) fd: RawFd,
+    pub(crate) key: u64,
 }
 
 impl Drop for Armed {

@@ -89,6 +89,7 @@ mod driver;
 mod errno;
 mod exit;
 mod fd;
+mod hostfd;
 mod id;
 mod implicit;
 mod kernel;
@@ -118,6 +119,7 @@ pub use fd::{
     Console, DirEntry, Domain, FdFlags, File, FileKind, HostFile, OPEN_MAX, OpenFile, OpenFlags, PIPE_BUF,
     PIPE_CAPACITY, PipeReader, PipeWriter, S_IFMT, Socket, SocketAddress, SocketKind, SocketOption, Stat, pipe,
 };
+pub use hostfd::HostFd;
 pub use id::{Fd, Gid, LwpId, Mode, Pid, Uid};
 pub use kernel::{Builder, Fatal, FatalKind, Kernel, Usage};
 pub use limits::{Resource, Rlimit};

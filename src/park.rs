@@ -8,6 +8,7 @@ use std::time::Instant;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec};
 
 use crate::errno::{Errno, Result};
+use crate::hostfd::HostFd;
 use crate::sync::{AtomicU32, Ordering, thread};
 use crate::watch::Events;
 
@@ -45,7 +46,7 @@ impl Parker {
     ///
     /// # Errors
     /// `ENFILE`, `EMFILE`, `ENOMEM`: the host has no event descriptor left, or no memory for the poll.
-    pub(crate) fn park(&self, host: &[(Arc<OwnedFd>, Events)], deadline: Option<Instant>) -> Result<()> {
+    pub(crate) fn park(&self, host: &[(Arc<HostFd>, Events)], deadline: Option<Instant>) -> Result<()> {
         if host.is_empty() {
             if self.fall_asleep(PARKED) {
                 self.sleep(deadline);
@@ -116,7 +117,7 @@ impl Wake for Parker {
 }
 
 /// Sleeps in `poll(2)`. An interrupted one is over, as is one for which the thread was woken.
-fn poll(host: &[(Arc<OwnedFd>, Events)], event: BorrowedFd<'_>, deadline: Option<Instant>) -> Result<()> {
+fn poll(host: &[(Arc<HostFd>, Events)], event: BorrowedFd<'_>, deadline: Option<Instant>) -> Result<()> {
     let mut fds: Vec<PollFd<'_>> = host
         .iter()
         .map(|(fd, events)| PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::from_bits_truncate(events.bits() as u16)))
@@ -154,7 +155,7 @@ mod tests {
         let parker = Parker::new();
         let waker = Waker::from(Arc::clone(&parker));
         let (read, _write) = rustix::pipe::pipe().unwrap();
-        for host in [&[][..], &[(Arc::new(read), Events::IN)]] {
+        for host in [&[][..], &[(Arc::new(read.into()), Events::IN)]] {
             waker.wake_by_ref();
             parker.park(host, None).unwrap();
             // Were it not spent, this would return before the deadline.
@@ -168,7 +169,7 @@ mod tests {
     #[test]
     fn another_thread_wakes_each_kind_of_sleep() {
         let (read, _write) = rustix::pipe::pipe().unwrap();
-        for host in [&[][..], &[(Arc::new(read), Events::IN)]] {
+        for host in [&[][..], &[(Arc::new(read.into()), Events::IN)]] {
             let parker = Parker::new();
             let waker = Waker::from(Arc::clone(&parker));
             let done = std::sync::atomic::AtomicBool::new(false);
@@ -189,6 +190,6 @@ mod tests {
         let parker = Parker::new();
         let (read, write) = rustix::pipe::pipe().unwrap();
         rustix::io::write(&write, b"x").unwrap();
-        parker.park(&[(Arc::new(read), Events::IN)], None).unwrap();
+        parker.park(&[(Arc::new(read.into()), Events::IN)], None).unwrap();
     }
 }

@@ -74,7 +74,7 @@ fn suspend_until<T>(
             driver.enter(&interrupts);
         }
         let before = driver.suspended();
-        let mut watch = Watch::new(waker);
+        let mut watch = Watch::with_edges(waker);
         if let Poll::Ready(result) = look(&mut watch, deadline, attempt) {
             return result;
         }
@@ -145,7 +145,7 @@ impl<A: Unpin + FnMut(&mut Watch<'_>) -> Poll<Result<T>>, T> Future for Wait<A> 
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
         let wait = &mut *self;
-        let mut watch = Watch::new(cx.waker());
+        let mut watch = Watch::with_edges(cx.waker());
         enter_interrupts(&mut watch);
         let looked = look(&mut watch, wait.deadline, &mut wait.attempt);
         let armed = match looked {

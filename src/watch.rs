@@ -7,12 +7,12 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::IntoValues;
 use std::fmt;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::task::Waker;
 
 use bitflags::bitflags;
 
+use crate::hostfd::HostFd;
 use crate::sync::{AtomicUsize, Mutex, Ordering, fence};
 
 bitflags! {
@@ -148,6 +148,8 @@ impl fmt::Debug for WaitQueue {
 #[derive(Debug)]
 pub struct Watch<'w> {
     waker: &'w Waker,
+    /// Whether the waiter is also woken by what becomes ready after an attempt that found nothing, before it waits.
+    edges: bool,
     entries: Entries,
 }
 
@@ -155,13 +157,19 @@ pub struct Watch<'w> {
 #[derive(Debug, Default)]
 pub(crate) struct Entries {
     queues: Vec<(Arc<WaitQueue>, u64)>,
-    host: Vec<(Arc<OwnedFd>, Events)>,
+    host: Vec<(Arc<HostFd>, Events)>,
 }
 
 impl<'w> Watch<'w> {
     /// A waiter that `waker` wakes.
     pub fn new(waker: &'w Waker) -> Self {
-        Self { waker, entries: Entries::default() }
+        Self { waker, edges: false, entries: Entries::default() }
+    }
+
+    /// A waiter in a multiplexer, which has seen each change of the host descriptors that it knows.
+    #[cfg(not(loom))]
+    pub(crate) fn with_edges(waker: &'w Waker) -> Self {
+        Self { edges: true, ..Self::new(waker) }
     }
 
     /// What wakes the waiter.
@@ -175,12 +183,18 @@ impl<'w> Watch<'w> {
     }
 
     /// Watches a descriptor of the host, which stays open as long as the watch lives.
-    pub fn host(&mut self, fd: &Arc<OwnedFd>, events: Events) {
+    pub fn host(&mut self, fd: &Arc<HostFd>, events: Events) {
         self.entries.host.push((Arc::clone(fd), events));
     }
 
+    /// Whether the host need not be asked: this host thread has found `fd` not ready for any of `events` before, and the
+    /// waiter is woken by what has changed since.
+    pub(crate) fn knows(&self, fd: &HostFd, events: Events) -> bool {
+        self.edges && fd.is_dry(events)
+    }
+
     /// The host descriptors watched so far.
-    pub fn host_fds(&self) -> &[(Arc<OwnedFd>, Events)] {
+    pub fn host_fds(&self) -> &[(Arc<HostFd>, Events)] {
         &self.entries.host
     }
 

@@ -18,6 +18,7 @@ use rustix::time::Timespec;
 use super::pipe::PIPE_BUF;
 use super::{DirEntry, File, FileKind, Stat};
 use crate::errno::{Errno, Result};
+use crate::hostfd::HostFd;
 use crate::sync::{AtomicBool, Ordering};
 use crate::watch::{Events, Watch};
 
@@ -49,7 +50,7 @@ const OWN_OFFSET: u64 = u64::MAX;
 /// ```
 pub struct HostFile {
     /// Counted, since a waiter that watches it keeps it open.
-    fd: Arc<OwnedFd>,
+    fd: Arc<HostFd>,
     class: Class,
     /// A hint: false once the host said that this file does not know `RWF_NOWAIT`.
     nowait: AtomicBool,
@@ -85,7 +86,7 @@ impl HostFile {
             Some(FileKind::CharDevice) | None => Class::Device,
             Some(FileKind::Symlink) => return Err(Errno::EIO),
         };
-        Ok(Self { fd: Arc::new(fd), class, nowait: AtomicBool::new(true) })
+        Ok(Self { fd: Arc::new(fd.into()), class, nowait: AtomicBool::new(true) })
     }
 
     /// Wraps `fd` as a stream even where it has positions: it is used at the host's own, which is what programs expect
@@ -106,6 +107,15 @@ impl HostFile {
         let mut fds = [PollFd::from_borrowed_fd(self.as_fd(), PollFlags::from_bits_retain(events.bits() as u16))];
         retry(|| rustix::event::poll(&mut fds, Some(&Timespec::default())))?;
         Ok(Events::from_bits_truncate(fds[0].revents().bits() as i16))
+    }
+
+    /// Makes an attempt for `events`, and notes when there is nothing to be had.
+    pub(super) fn note<T>(&self, events: Events, attempt: impl FnOnce(&HostFd) -> Result<T>) -> Result<T> {
+        let done = attempt(&self.fd);
+        if matches!(done, Err(Errno::EAGAIN)) {
+            self.fd.found_dry(events);
+        }
+        done
     }
 
     /// One attempt that the host must not block on; `None` where it does not know how, for this file.
@@ -158,8 +168,10 @@ impl File for HostFile {
             Class::Directory(_) => Err(Errno::EISDIR),
             // read(2) of nothing answers at once; recv(2) of nothing waits.
             Class::Socket if buf.is_empty() => Ok(0),
-            Class::Socket => retry(|| rustix::net::recv(&self.fd, &mut *buf, RecvFlags::DONTWAIT).map(|(_, len)| len)),
-            Class::Pipe | Class::Device => self.read_stream(buf),
+            Class::Socket => self.note(Events::IN, |fd| {
+                retry(|| rustix::net::recv(fd, &mut *buf, RecvFlags::DONTWAIT).map(|(_, len)| len))
+            }),
+            Class::Pipe | Class::Device => self.note(Events::IN, |_| self.read_stream(buf)),
         }
     }
 
@@ -168,8 +180,10 @@ impl File for HostFile {
             Class::Positioned { .. } => retry(|| rustix::io::pwrite(&self.fd, buf, at)),
             Class::Unpositioned => retry(|| rustix::io::write(&self.fd, buf)),
             Class::Directory(_) => Err(Errno::EISDIR),
-            Class::Socket => retry(|| rustix::net::send(&self.fd, buf, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)),
-            Class::Pipe | Class::Device => self.write_stream(buf),
+            Class::Socket => self.note(Events::OUT, |fd| {
+                retry(|| rustix::net::send(fd, buf, SendFlags::DONTWAIT | SendFlags::NOSIGNAL))
+            }),
+            Class::Pipe | Class::Device => self.note(Events::OUT, |_| self.write_stream(buf)),
         }
     }
 
@@ -192,8 +206,10 @@ impl File for HostFile {
         match self.class {
             Class::Positioned { .. } | Class::Unpositioned | Class::Directory(_) => events & (Events::IN | Events::OUT),
             Class::Socket | Class::Pipe | Class::Device => {
-                let now = self.ready(events).unwrap_or(Events::ERR);
-                // The host is asked again before the waiter sleeps, so it may be entered second.
+                let known = watch.as_ref().is_some_and(|watch| watch.knows(&self.fd, events));
+                let now = if known { Events::empty() } else { self.ready(events).unwrap_or(Events::ERR) };
+                // The host is asked again before the waiter sleeps, or tells of what it was ready for before: so it may
+                // be entered second.
                 if let (true, Some(watch)) = (now.is_empty(), watch) {
                     watch.host(&self.fd, events);
                 }

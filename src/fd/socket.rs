@@ -146,7 +146,8 @@ impl Socket {
     /// `EAGAIN`: none waits. `EINVAL`: the socket does not listen. `EOPNOTSUPP`: a datagram socket. `ECONNABORTED`: it
     /// gave up meanwhile. `ENFILE`: the host is out of descriptors.
     pub fn accept(&self) -> Result<(Self, SocketAddress)> {
-        let (fd, peer) = retry(|| rustix::net::acceptfrom_with(&self.host, FLAGS))?;
+        let (fd, peer) =
+            self.host.note(Events::IN, |listening| retry(|| rustix::net::acceptfrom_with(listening, FLAGS)))?;
         let accepted = Self::wrap(fd, self.domain)?;
         accepted.names.lock().local = self.names.lock().local.clone();
         let peer = accepted.address(peer, |_| None);

@@ -5,7 +5,6 @@
 
 use std::cell::{Cell, RefCell, UnsafeCell};
 use std::collections::VecDeque;
-use std::os::fd::OwnedFd;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Waker};
@@ -23,6 +22,7 @@ use crate::curlwp::{Context, Cpu, cpu};
 use crate::driver::{Armed, Driver};
 use crate::errno::{Errno, Result};
 use crate::exit::{self, Panic};
+use crate::hostfd::HostFd;
 use crate::implicit;
 use crate::kernel::Kernel;
 use crate::lwp::Slot;
@@ -104,7 +104,7 @@ impl Local {
             unfinished: Cell::new(0),
             stacks: RefCell::new(stacks),
             reactor,
-            timers: Timers::new(),
+            timers: Timers::default(),
             home: Cell::new(Context::NONE),
         }
     }
@@ -360,7 +360,7 @@ impl Driver for Local {
         self.running().is_some_and(|task| ptr::eq(task.slot, slot))
     }
 
-    fn sleep(&self, host: &[(Arc<OwnedFd>, Events)], deadline: Option<Instant>) -> Result<()> {
+    fn sleep(&self, host: &[(Arc<HostFd>, Events)], deadline: Option<Instant>) -> Result<()> {
         let task = self.running().ok_or(Errno::EDEADLK)?;
         if std::thread::panicking() {
             // Others' code must not run in the midst of this one's unwinding.
@@ -394,7 +394,7 @@ impl Driver for Local {
         drop(left);
     }
 
-    fn arm(&self, waker: &Waker, host: &[(Arc<OwnedFd>, Events)], deadline: Option<Instant>) -> Result<Armed> {
+    fn arm(&self, waker: &Waker, host: &[(Arc<HostFd>, Events)], deadline: Option<Instant>) -> Result<Armed> {
         let mut armed = Armed { driver: self.shared.id, host: Vec::new(), timer: None };
         for (fd, events) in host {
             armed.host.push(self.reactor.watch(fd, *events, waker)?);

@@ -22,7 +22,15 @@ pub(super) fn until_ready<T>(open: &OpenFile, events: Events, mut attempt: impl 
 
 #[cold]
 pub(super) fn wait_for<T>(open: &OpenFile, events: Events, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
+    let mut woken = false;
     wait::until(None, |watch| {
+        // Woken, it will most likely find something; if not, it looks anew.
+        if std::mem::replace(&mut woken, true) {
+            match attempt() {
+                Err(Errno::EAGAIN) => {}
+                done => return Poll::Ready(done),
+            }
+        }
         // Ready, and yet nothing to get, is when somebody else was faster. Only when it is not ready has the waiter been
         // entered for certain.
         while !open.file().poll(events, Some(watch)).is_empty() {

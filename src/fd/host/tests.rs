@@ -144,8 +144,8 @@ fn only_what_is_not_ready_is_handed_to_the_watch() {
     writer.poll(Events::OUT, Some(&mut watch));
     assert!(watch.host_fds().is_empty());
     reader.poll(Events::IN, Some(&mut watch));
-    let watched: Vec<_> = watch.host_fds().iter().map(|(fd, events)| (fd.as_raw_fd(), *events)).collect();
-    assert_eq!(watched, [(reader.fd.as_raw_fd(), Events::IN)]);
+    let watched: Vec<_> = watch.host_fds().iter().map(|(fd, events)| (fd.as_fd().as_raw_fd(), *events)).collect();
+    assert_eq!(watched, [(reader.as_fd().as_raw_fd(), Events::IN)]);
 }
 
 #[test]

@@ -264,6 +264,11 @@ pub(crate) mod thread {
         Thread(loom::thread::current())
     }
 
+    /// No number at all: nothing of the host's is modelled.
+    pub(crate) fn token() -> usize {
+        usize::MAX
+    }
+
     pub(crate) fn park_timeout(_: std::time::Duration) {
         park();
     }
