@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 
-use super::{Model, claim, ends, fds, halt, lwps, newlwp, numbers, procs, segments, switch, wait};
+use super::{Model, claim, ends, fds, halt, lwps, mux, newlwp, numbers, procs, segments, switch, wait};
 use crate::sync::fault::{Fault, Half, Site, sites};
 
-const MODELS: [Model; 34] = [
+const MODELS: [Model; 40] = [
     segments::GROWTH,
     segments::INDICES,
     segments::LIMIT,
     claim::TWO,
     claim::THREE,
+    claim::OWN,
     lwps::REUSE,
     lwps::WALK,
     procs::LOOKUP,
@@ -41,6 +42,11 @@ const MODELS: [Model; 34] = [
     wait::KILL,
     wait::KILL_RELEASE,
     halt::HALT,
+    mux::DOOR,
+    mux::STOP,
+    mux::ERRAND,
+    mux::CLOSE,
+    mux::JOIN,
 ];
 
 /// What `one` is to break, and by which models to look at it: file, line, half, numbers of models.

@@ -49,6 +49,45 @@ fn contend(threads: u32, times: u32) {
     assert_eq!(slot.turns().over(), claimed + 1);
 }
 
+/// Three multiplexers want the same lwp. Whoever owns it runs it for two turns.
+pub(super) const OWN: Model = Model {
+    name: "three owners",
+    preemptions: Some(3),
+    run: || {
+        let slot = Arc::new(Slot::default());
+        slot.start(0, std::ptr::null(), Pid::from_raw(2), 1);
+        let handle = slot.handle();
+        let held = Arc::new(UnsafeCell::new(0_u64));
+        // SAFETY: started by this thread.
+        unsafe { slot.lay_aside() };
+        let owner = move |host| {
+            if slot.own(handle, host).is_ok() {
+                for _ in 0..2 {
+                    slot.turn(handle);
+                    // SAFETY: the owner is alone.
+                    held.with_mut(|held| unsafe { *held += 1 });
+                    // SAFETY: owned; and that this leaves it alone is a part of the model.
+                    unsafe { slot.yield_now() };
+                    slot.turn(handle);
+                }
+                // SAFETY: owned.
+                unsafe { slot.lay_aside() };
+            }
+            (slot, held)
+        };
+        let others = [2, 3].map(|host| {
+            let owner = owner.clone();
+            thread::spawn(move || _ = owner(host))
+        });
+        let (slot, held) = owner(1);
+        others.into_iter().for_each(|other| other.join().unwrap());
+        assert!(slot.claim(handle, 1).is_ok());
+        // SAFETY: the holder of Running is alone.
+        let turns = held.with(|held| unsafe { *held });
+        assert_eq!((slot.turns().over(), slot.turns().on()), (turns, false));
+    },
+};
+
 pub(super) const TWO: Model = Model { name: "two threads claim", preemptions: None, run: || contend(1, 2) };
 pub(super) const THREE: Model = Model { name: "three threads claim", preemptions: Some(3), run: || contend(2, 1) };
 
@@ -60,6 +99,18 @@ fn two_threads_claim_and_yield() {
 #[test]
 fn three_threads_claim_and_yield() {
     THREE.check();
+}
+
+#[test]
+fn three_owners_take_turns() {
+    OWN.check();
+}
+
+#[test]
+fn an_owner_that_takes_or_gives_back_carelessly_is_found() {
+    OWN.must_fail(Fault::Torn(FILE));
+    OWN.must_fail(Fault::Release(FILE));
+    OWN.must_fail(Fault::Acquire(FILE));
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod ends;
 mod fds;
 mod halt;
 mod lwps;
+mod mux;
 mod newlwp;
 mod numbers;
 mod procs;

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use crate::curlwp::{cpu, fatal};
 use crate::errno::Result;
 use crate::exit;
-use crate::id::{LwpHandle, LwpId, Pid};
+#[cfg(not(loom))]
+use crate::id::LwpHandle;
+use crate::id::{LwpId, Pid};
 use crate::implicit::Nested;
 use crate::kernel::{FatalKind, Kernel};
 use crate::lwp::{Slot, SwitchError};

@@ -19,7 +19,7 @@ const RUNG: u32 = 2;
 const CLOSED: u32 = 3;
 
 /// See the module.
-pub(super) struct Door<T> {
+pub(crate) struct Door<T> {
     left: Queue<T>,
     /// *Atomic*: one of the above.
     state: AtomicU32,
@@ -28,7 +28,7 @@ pub(super) struct Door<T> {
 /// What somebody who left something has to do then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
-pub(super) enum Knock {
+pub(crate) enum Knock {
     /// Nothing: it will be found.
     Heard,
     /// Ring, to end the owner's sleep.
@@ -38,18 +38,18 @@ pub(super) enum Knock {
 }
 
 impl<T> Door<T> {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { left: Queue::new(), state: AtomicU32::new(AWAKE) }
     }
 
     /// Leaves `thing`.
-    pub(super) fn leave(&self, thing: T) -> Knock {
+    pub(crate) fn leave(&self, thing: T) -> Knock {
         self.left.push(thing);
         self.knock()
     }
 
     /// Makes sure that the owner looks around soon, at what was left or changed before.
-    pub(super) fn knock(&self) -> Knock {
+    pub(crate) fn knock(&self) -> Knock {
         // SeqCst: pairs with the fences in `doze` and `close`. Either the owner sees what came before the knock, or its
         // state is seen here.
         fence(Ordering::SeqCst);
@@ -66,17 +66,17 @@ impl<T> Door<T> {
     }
 
     /// Takes what was left first.
-    pub(super) fn take(&self) -> Option<T> {
+    pub(crate) fn take(&self) -> Option<T> {
         self.left.pop()
     }
 
     /// Whether nothing is there.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.left.is_empty()
     }
 
     /// The owner is about to sleep; it must not where this is `false`. `quiet` looks at what else a knock may be for.
-    pub(super) fn doze(&self, quiet: impl FnOnce() -> bool) -> bool {
+    pub(crate) fn doze(&self, quiet: impl FnOnce() -> bool) -> bool {
         // Relaxed: the fence orders it before the look.
         self.state.store(ASLEEP, Ordering::Relaxed);
         // SeqCst: pairs with the fence in `knock`.
@@ -89,20 +89,20 @@ impl<T> Door<T> {
     }
 
     /// The owner is awake again.
-    pub(super) fn rouse(&self) {
+    pub(crate) fn rouse(&self) {
         // Relaxed: a knock that still sees a sleeper rings once too often.
         self.state.store(AWAKE, Ordering::Relaxed);
     }
 
     /// The owner closes for good, and then takes out what is there.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         self.state.store(CLOSED, Ordering::Relaxed);
         // SeqCst: pairs with the fence in `knock`: what is not seen by the owner from here on was left by somebody who
         // sees the door closed.
         fence(Ordering::SeqCst);
     }
 
-    pub(super) fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         // Relaxed: a hint; `leave` is what tells.
         self.state.load(Ordering::Relaxed) == CLOSED
     }
@@ -110,22 +110,22 @@ impl<T> Door<T> {
 
 /// Whether somebody is on the way to the door already: many wakes of one task are left once.
 #[derive(Debug)]
-pub(super) struct Errand(AtomicBool);
+pub(crate) struct Errand(AtomicBool);
 
 impl Errand {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(AtomicBool::new(false))
     }
 
     /// `true` for the one who is to go.
-    pub(super) fn begin(&self) -> bool {
+    pub(crate) fn begin(&self) -> bool {
         // Release: pairs with the Acquire in `end`, for those who need not go: what they did before is seen by the task
         // all the same. The one who goes is ordered by the queue.
         !self.0.swap(true, Ordering::Release)
     }
 
     /// The owner has taken in what was left, and goes on to look at what it was left for.
-    pub(super) fn end(&self) {
+    pub(crate) fn end(&self) {
         // Acquire: pairs with the Release in `begin`. A swap, so that it reads the last of them.
         self.0.swap(false, Ordering::Acquire);
     }

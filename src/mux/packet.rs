@@ -60,7 +60,7 @@ impl fmt::Debug for JoinError {
 }
 
 /// What one task leaves and one handle takes.
-pub(super) struct Packet<T> {
+pub(crate) struct Packet<T> {
     /// *Atomic*: one of the above.
     state: AtomicU32,
     /// *The handle's* in EMPTY, *whoever leaves WAITING's* in WAITING.
@@ -73,7 +73,7 @@ pub(super) struct Packet<T> {
 unsafe impl<T: Send> Sync for Packet<T> {}
 
 impl<T> Packet<T> {
-    pub(super) fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self { state: AtomicU32::new(EMPTY), waker: UnsafeCell::new(None), result: UnsafeCell::new(None) })
     }
 
@@ -81,7 +81,7 @@ impl<T> Packet<T> {
     ///
     /// # Safety
     /// Only the one task does this, once.
-    pub(super) unsafe fn finish(&self, result: Result<T, JoinError>) {
+    pub(crate) unsafe fn finish(&self, result: Result<T, JoinError>) {
         // SAFETY: the task's before FINISHED.
         unsafe { *self.result.get() = Some(result) };
         // Release: pairs with the Acquire in `poll`, for the result. Acquire: pairs with the Release there, for the waker.
@@ -95,7 +95,7 @@ impl<T> Packet<T> {
     }
 
     /// Whether there is a result, or was one.
-    pub(super) fn is_finished(&self) -> bool {
+    pub(crate) fn is_finished(&self) -> bool {
         // Acquire: pairs with the Release in `finish`, for who goes on to look at what the task did.
         self.state.load(Ordering::Acquire) >= FINISHED
     }
@@ -104,7 +104,7 @@ impl<T> Packet<T> {
     ///
     /// # Safety
     /// Only the one handle does this, from one host thread at a time.
-    pub(super) unsafe fn poll(&self, waker: &Waker) -> Poll<Result<T, JoinError>> {
+    pub(crate) unsafe fn poll(&self, waker: &Waker) -> Poll<Result<T, JoinError>> {
         // Acquire: pairs with the Release in `finish`.
         match self.state.load(Ordering::Acquire) {
             TAKEN => return Poll::Ready(Err(JoinError::Taken)),
