@@ -3,6 +3,8 @@
 #[cfg(not(loom))]
 mod ahead;
 #[cfg(not(loom))]
+mod altstack;
+#[cfg(not(loom))]
 mod charge;
 pub(crate) mod door;
 #[cfg(not(loom))]
@@ -13,6 +15,8 @@ mod join;
 mod local;
 #[cfg(not(loom))]
 mod options;
+#[cfg(not(loom))]
+mod overflow;
 pub(crate) mod packet;
 #[cfg(not(loom))]
 mod reactor;
@@ -20,6 +24,8 @@ mod reactor;
 mod run;
 #[cfg(not(loom))]
 mod runtime;
+#[cfg(not(loom))]
+mod slab;
 #[cfg(not(loom))]
 mod spawn;
 #[cfg(not(loom))]
@@ -30,6 +36,8 @@ mod stack;
 mod task;
 #[cfg(not(loom))]
 mod timers;
+#[cfg(not(loom))]
+mod watched;
 #[cfg(not(loom))]
 mod yields;
 
