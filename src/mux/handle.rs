@@ -142,9 +142,16 @@ impl Shared {
 /// let kernel = Kernel::new()?;
 /// let mut mux = Mux::new(&kernel)?;
 /// let handle = mux.handle();
+/// let alice = kernel.spawn(ProcOptions::new().uid(1001))?;
 /// let other = std::thread::spawn(move || {
-///     let lwp = handle.kernel_lwp_for_docs();
+///     let mut join = handle.spawn_fiber(alice, || sys::getuid()).unwrap();
+///     let uid = join.join().unwrap();
+///     handle.stop();
+///     uid
 /// });
+/// // Until it is stopped.
+/// assert_eq!(mux.run_until(std::future::pending::<()>())?, None);
+/// assert_eq!(other.join().unwrap(), 1001);
 /// # Ok::<(), lwproc::Errno>(())
 /// ```
 #[derive(Clone)]

@@ -1,12 +1,17 @@
 //! What fibers and futures ask of the multiplexer that runs them.
 
 use std::future::{Future, poll_fn};
-use std::task::Poll;
+use std::pin::pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use super::join::JoinHandle;
 use super::local;
 use super::spawn::{SpawnError, SpawnErrorKind};
+use crate::errno::{Errno, Result};
 use crate::lwproc::Lwp;
+use crate::wait::Wait;
+use crate::watch::Watch;
 
 /// Lets others go first: in a fiber the other tasks that are ready, on a plain host thread whoever the host picks.
 ///
@@ -44,11 +49,50 @@ pub fn yield_turn() -> impl Future<Output = ()> + Send {
     })
 }
 
+/// Sleeps for `time`, in a future of a multiplexer; fibers have [`sys::nanosleep`](crate::sys::nanosleep).
+///
+/// # Errors
+/// `EINTR`: the process was killed. `EOPNOTSUPP`: no multiplexer polls it.
+///
+/// ```
+/// use std::time::Duration;
+/// use lwproc::{Errno, Kernel, Mux, mux};
+///
+/// let mut mux = Mux::new(&Kernel::new()?)?;
+/// let slept = mux.run_until(async {
+///     mux::sleep(Duration::from_millis(1)).await?;
+///     mux::timeout(Duration::from_millis(1), mux::sleep(Duration::from_secs(3600))).await?
+/// })?;
+/// assert_eq!(slept, Some(Err(Errno::ETIMEDOUT)));
+/// # Ok::<(), Errno>(())
+/// ```
+pub async fn sleep(time: Duration) -> Result<()> {
+    match Wait::new(after(time), |_: &mut Watch<'_>| Poll::<Result<()>>::Pending).await {
+        Err(Errno::ETIMEDOUT) => Ok(()),
+        done => done,
+    }
+}
+
+/// Waits for `future`, for `time` at most.
+///
+/// # Errors
+/// `ETIMEDOUT`: it was not ready by then. And as for [`sleep`]. The future is dropped.
+pub async fn timeout<F: Future>(time: Duration, future: F) -> Result<F::Output> {
+    let mut future = pin!(future);
+    let poll = |watch: &mut Watch<'_>| future.as_mut().poll(&mut Context::from_waker(watch.waker())).map(Ok);
+    Wait::new(after(time), poll).await
+}
+
+/// A time that no clock reaches is as good as for ever.
+fn after(time: Duration) -> Option<Instant> {
+    Instant::now().checked_add(time)
+}
+
 /// Spawns a future on the multiplexer that runs the caller; see [`Mux::spawn`](super::Mux::spawn).
 ///
 /// # Errors
 /// As there, and [`SpawnErrorKind::NoMux`] where none runs on this host thread.
-pub fn spawn<F: Future + 'static>(lwp: Lwp, future: F) -> Result<JoinHandle<F::Output>, SpawnError> {
+pub fn spawn<F: Future + 'static>(lwp: Lwp, future: F) -> std::result::Result<JoinHandle<F::Output>, SpawnError> {
     local::with(|local| match local {
         Some(local) => local.spawn(lwp, future),
         None => Err(SpawnError { lwp, kind: SpawnErrorKind::NoMux }),
@@ -59,7 +103,10 @@ pub fn spawn<F: Future + 'static>(lwp: Lwp, future: F) -> Result<JoinHandle<F::O
 ///
 /// # Errors
 /// As there, and [`SpawnErrorKind::NoMux`] where none runs on this host thread.
-pub fn spawn_fiber<T: 'static>(lwp: Lwp, f: impl FnOnce() -> T + 'static) -> Result<JoinHandle<T>, SpawnError> {
+pub fn spawn_fiber<T: 'static>(
+    lwp: Lwp,
+    f: impl FnOnce() -> T + 'static,
+) -> std::result::Result<JoinHandle<T>, SpawnError> {
     local::with(|local| match local {
         Some(local) => local.spawn_fiber(lwp, f),
         None => Err(SpawnError { lwp, kind: SpawnErrorKind::NoMux }),

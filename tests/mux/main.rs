@@ -4,6 +4,7 @@ mod contexts;
 mod ends;
 mod fairness;
 mod joining;
+mod sockets;
 mod threads;
 
 use lwproc::{FdInherit, Kernel, Lwp, Mux, ProcOptions};
