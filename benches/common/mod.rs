@@ -4,6 +4,7 @@
 
 pub mod host;
 pub mod rings;
+pub mod yields;
 
 use std::hint::black_box;
 use std::sync::OnceLock;

@@ -6,6 +6,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod memory;
+mod multiplexing;
 mod operations;
 mod table;
 
@@ -30,7 +31,14 @@ fn main() {
     common::pin(0);
     table::print_head(effort.rounds);
     // The many lwps come last: a host process of their size is slow to fork.
-    for rows in [operations::entering, operations::the_rest, operations::on_two_threads, operations::switching] {
+    for rows in [
+        operations::entering,
+        operations::the_rest,
+        operations::on_two_threads,
+        multiplexing::lives,
+        operations::switching,
+        multiplexing::yields,
+    ] {
         table::print(&measure(rows(small), &effort));
     }
     memory::print(small);

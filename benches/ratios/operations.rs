@@ -39,7 +39,7 @@ pub(crate) fn switching(small: bool) -> Vec<Row> {
     rows
 }
 
-fn bare_claim() -> Row {
+pub(crate) fn bare_claim() -> Row {
     claims("F", 2, None)
 }
 

@@ -41,16 +41,15 @@ pub(super) enum Body {
     Finished,
 }
 
-/// See the module.
+/// See the module. In the order of use: a turn touches the first fields, up to `body`.
+#[repr(C)]
 pub(super) struct Task {
-    /// *Immutable.*
-    pub(super) shared: Arc<Shared>,
-    /// *Atomic*: whether some thread is taking it to the door.
-    pub(super) errand: Errand,
     /// In the ready queue, or finished.
     pub(super) queued: Cell<bool>,
     /// Whether it is being ended before it has finished.
     pub(super) cancelled: Cell<bool>,
+    /// *Atomic*: whether some thread is taking it to the door.
+    pub(super) errand: Errand,
     /// Where it stands among the multiplexer's tasks.
     pub(super) place: Cell<u32>,
     /// The lwp that is current in its turns: its own at first, what it switched to from then on.
@@ -58,18 +57,20 @@ pub(super) struct Task {
     /// Its own lwp; null for `Main`.
     pub(super) slot: *const Slot,
     pub(super) handle: LwpHandle,
-    /// What tells its handle that it is its own.
-    pub(super) packet: *const (),
     /// Where in memory its next turn begins: to be fetched ahead.
     pub(super) ahead: Cell<*const u8>,
-    /// A fiber's way back to its multiplexer; null before its first turn.
-    pub(super) yielder: Cell<*const Yielder<(), ()>>,
     /// How often a fiber was suspended.
     pub(super) suspended: Cell<u64>,
+    /// A fiber's way back to its multiplexer; null before its first turn.
+    pub(super) yielder: Cell<*const Yielder<(), ()>>,
     pub(super) body: UnsafeCell<Body>,
-    pub(super) rare: UnsafeCell<Rare>,
     /// Its own waker. It counts no reference, since it goes with the task.
     waker: UnsafeCell<Option<ManuallyDrop<Waker>>>,
+    /// *Immutable.*
+    pub(super) shared: Arc<Shared>,
+    /// What tells its handle that it is its own.
+    pub(super) packet: *const (),
+    pub(super) rare: UnsafeCell<Rare>,
 }
 
 /// What few tasks have.
