@@ -58,7 +58,7 @@ pub(crate) struct Armed {
     /// The driver's number.
     pub(crate) driver: u64,
     pub(crate) host: Vec<Watched>,
-    pub(crate) timer: Option<(Instant, u64)>,
+    pub(crate) timer: Option<u64>,
 }
 
 /// A waiter for a host descriptor, as the driver knows it.
