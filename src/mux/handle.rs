@@ -6,12 +6,11 @@ use std::num::NonZeroU32;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 
-use polling::Poller;
-
 use super::charge::Charge;
 use super::door::{Door, Knock};
 use super::join::JoinHandle;
 use super::local::Local;
+use super::reactor::Bell;
 use super::spawn::{SpawnError, SpawnErrorKind};
 use super::task::Task;
 use crate::curlwp::cpu;
@@ -31,7 +30,7 @@ pub(crate) struct Shared {
     pub(super) host: u32,
     door: Door<Left>,
     /// *Immutable.* Ends its sleep in the reactor. Gone with the multiplexer, so that wakers keep no descriptor of it.
-    bell: Weak<Poller>,
+    bell: Weak<Bell>,
     /// *Atomic*: whether it is to stop.
     stop: AtomicBool,
     pub(super) load: Load,
@@ -67,7 +66,7 @@ impl Load {
 }
 
 impl Shared {
-    pub(super) fn new(name: Box<str>, kernel: NonZeroU32, bell: &Arc<Poller>) -> Arc<Self> {
+    pub(super) fn new(name: Box<str>, kernel: NonZeroU32, bell: &Arc<Bell>) -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Arc::new(Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
@@ -97,8 +96,7 @@ impl Shared {
             Knock::Heard => {}
             Knock::Ring => {
                 if let Some(bell) = self.bell.upgrade() {
-                    // It fails only where the host has no event descriptors, and then there is no reactor.
-                    let _ = bell.notify();
+                    bell.ring();
                 }
             }
             // Each is dropped off the queue: a task's charge releases a lwp.

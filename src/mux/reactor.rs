@@ -1,25 +1,33 @@
 //! What becomes ready on the host's descriptors, told by edges.
 //!
-//! A descriptor is registered with the host when it is first waited for, for reading and writing, and stays so until it
-//! is closed: from then on the host tells of each change once, and a wait costs no system call. That is sound because
-//! who waits has entered first and looks second (see [`watch`](crate::watch)): a change that was told before the look is
-//! seen by it, a later one is told to the waiter. When the descriptor was not registered before the look, registering it
-//! tells what is ready by then.
+//! A descriptor is registered with the host when it is first waited for, for all that can be told, and stays so until it
+//! is closed: from then on the host tells of each change once, and a wait costs no system call of its own. No wake is
+//! lost:
+//!
+//! - Who waits has found the descriptor *dry* on this thread (an attempt was `EAGAIN`, or a look found nothing), and is
+//!   entered here before this thread polls again. An edge that was told before it found that came before it, and is of no
+//!   account. An edge after it has not been told, and is told by a later poll, to a waiter who is entered by then.
+//! - If it polls in between after all, [`HostFd`] is not dry any more for whoever looks next; he asks the host.
+//! - A descriptor that was not registered yet is told when it is registered, if it is ready by then.
 //!
 //! Descriptor numbers are used again. A source belongs to the [`HostFd`] that it was made for, by address; another one of
 //! the same number is a new source. The host forgets a descriptor when it is closed, unless it has been duplicated: then
-//! the old registration may tell of changes still, under a number that is another's, whose waiters look in vain.
+//! the old registration goes on telling of changes, under its own mark, by which they are known as nobody's.
+//!
+//! The host is used directly, not through a portable crate: such a one (`polling`) takes five system calls for each look,
+//! to arm its timer and its notifier, in the place of one.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
-use std::io;
-use std::num::NonZeroUsize;
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::{Arc, Weak};
 use std::task::Waker;
 use std::time::Duration;
 
-use polling::{Event, PollMode, Poller};
+use rustc_hash::FxHashMap;
+use rustix::buffer::spare_capacity;
+use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use rustix::event::{EventfdFlags, Timespec};
+use rustix::io::Errno as HostErrno;
 
 use crate::driver::Watched;
 use crate::errno::{Errno, Result};
@@ -27,28 +35,47 @@ use crate::hostfd::HostFd;
 use crate::watch::Events;
 
 /// How many changes the host tells at a time.
-const TOLD: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
+const TOLD: usize = 1024;
+/// What the bell is registered with. No descriptor has that number.
+const BELL: u64 = u64::MAX;
 
 /// See the module. Of one host thread.
 pub(super) struct Reactor {
-    poller: Arc<Poller>,
-    told: RefCell<polling::Events>,
+    epoll: OwnedFd,
+    bell: Arc<Bell>,
+    told: RefCell<Vec<epoll::Event>>,
     sources: RefCell<Sources>,
     next_key: Cell<u64>,
 }
 
+/// What ends a [`poll`](Reactor::poll) that waits, or the next one to come; from any thread.
+#[derive(Debug)]
+pub(super) struct Bell(OwnedFd);
+
+impl Bell {
+    pub(super) fn ring(&self) {
+        // Each write is an edge: the counter is never emptied. It is full after 2^64 rings.
+        let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
+    }
+}
+
 #[derive(Default)]
 struct Sources {
-    by_number: HashMap<RawFd, Source>,
+    by_number: FxHashMap<RawFd, Source>,
     /// How many waiters there are in all.
     waiters: usize,
     /// At how many sources those of closed descriptors are looked for.
     crowded: usize,
+    /// How many registrations there were.
+    registered: u32,
 }
 
 /// A descriptor of the host that was waited for.
 struct Source {
     fd: Weak<HostFd>,
+    /// Which of the registrations under this number is its own.
+    mark: u32,
+    /// In the order of their keys.
     waiters: Vec<Waiter>,
 }
 
@@ -60,23 +87,22 @@ struct Waiter {
 
 impl Reactor {
     /// # Errors
-    /// `EMFILE`, `ENFILE`, `ENOMEM`: the host has no descriptor for it. `EOPNOTSUPP`: a host that tells no edges.
+    /// `EMFILE`, `ENFILE`, `ENOMEM`: the host has no descriptors for it.
     pub(super) fn new() -> Result<Self> {
-        let poller = Poller::new().map_err(errno)?;
-        if !poller.supports_edge() {
-            return Err(Errno::EOPNOTSUPP);
-        }
+        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
+        let bell = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        epoll::add(&epoll, &bell, EventData::new_u64(BELL), EventFlags::IN | EventFlags::ET)?;
         Ok(Self {
-            poller: Arc::new(poller),
-            told: RefCell::new(polling::Events::with_capacity(TOLD)),
+            epoll,
+            bell: Arc::new(Bell(bell)),
+            told: RefCell::new(Vec::with_capacity(TOLD)),
             sources: RefCell::default(),
             next_key: Cell::new(0),
         })
     }
 
-    /// What ends a [`poll`](Self::poll) that waits, from any thread.
-    pub(super) fn notifier(&self) -> &Arc<Poller> {
-        &self.poller
+    pub(super) fn bell(&self) -> &Arc<Bell> {
+        &self.bell
     }
 
     /// Whether nobody waits for a descriptor.
@@ -95,23 +121,26 @@ impl Reactor {
         let key = self.next_key.get();
         self.next_key.set(key + 1);
         let mut sources = self.sources.borrow_mut();
-        let known = sources.by_number.get(&number).is_some_and(|source| source.is_of(fd));
         let mut left = Vec::new();
-        if !known {
-            match self.register(fd) {
-                Ok(()) => {}
-                // What the host does not watch is always ready.
+        if !sources.by_number.get(&number).is_some_and(|source| source.is_of(fd)) {
+            let mark = sources.registered;
+            sources.registered = mark.wrapping_add(1);
+            match register(&self.epoll, fd, data(number, mark)) {
+                Ok(()) => left = sources.add(number, fd, mark),
+                // What the host does not watch (plain files, some devices) can always be read and written.
                 Err(Errno::EPERM) => {
                     drop(sources);
-                    waker.wake();
+                    if events.intersects(Events::IN | Events::OUT) {
+                        waker.wake();
+                    }
                     return Ok(Watched { fd: number, key });
                 }
                 Err(error) => return Err(error),
             }
-            left = sources.add(number, fd);
         }
         if let Some(source) = sources.by_number.get_mut(&number) {
-            source.waiters.push(Waiter { key, events, waker });
+            // Told of these whether asked for or not.
+            source.waiters.push(Waiter { key, events: events | Events::ALWAYS, waker });
             sources.waiters += 1;
         }
         drop(sources);
@@ -119,79 +148,105 @@ impl Reactor {
         Ok(Watched { fd: number, key })
     }
 
-    fn register(&self, fd: &HostFd) -> Result<()> {
-        let number = fd.as_fd().as_raw_fd();
-        let key = usize::try_from(number).map_err(|_| Errno::EBADF)?;
-        let interest = Event::all(key).with_priority();
-        // SAFETY: it asks that the descriptor be deleted before it is closed, for the sake of hosts that would go on to
-        // use its number. One that tells edges (epoll) forgets it by itself; what it may tell of a duplicate is expected.
-        match unsafe { self.poller.add_with_mode(number, interest, PollMode::Edge) } {
-            // The same description, registered for a `HostFd` that gave the descriptor away.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                self.poller.modify_with_mode(fd, interest, PollMode::Edge).map_err(errno)
-            }
-            done => done.map_err(errno),
-        }
-    }
-
     /// Takes a waiter out, if it is there still.
     pub(super) fn leave(&self, watched: Watched) {
         let mut sources = self.sources.borrow_mut();
         let Some(source) = sources.by_number.get_mut(&watched.fd) else { return };
-        let Some(place) = source.waiters.iter().position(|waiter| waiter.key == watched.key) else { return };
-        let left = source.waiters.swap_remove(place);
+        let Ok(place) = source.waiters.binary_search_by_key(&watched.key, |waiter| waiter.key) else { return };
+        let left = source.waiters.remove(place);
         sources.waiters -= 1;
         // Off the borrow: a waker's drop is anybody's code.
         drop(sources);
         drop(left);
     }
 
-    /// Waits `timeout` at most (`None`: for ever) until a descriptor becomes ready or the notifier is used, and adds the
-    /// wakers of those who waited for it to `woken`.
+    /// Waits `timeout` at most (`None`: for ever) until a descriptor becomes ready or the bell is rung, and adds the
+    /// wakers of those who waited for it to `woken`. May also come back for no reason.
     ///
     /// # Errors
     /// `ENOMEM`: the host cannot wait.
     pub(super) fn poll(&self, timeout: Option<Duration>, woken: &mut Vec<Waker>) -> Result<()> {
         let mut told = self.told.borrow_mut();
         told.clear();
-        match self.poller.wait(&mut told, timeout) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
-            done => _ = done.map_err(errno)?,
+        match wait(&self.epoll, &mut told, timeout) {
+            Ok(()) => {}
+            // By a signal of the host.
+            Err(HostErrno::INTR) => return Ok(()),
+            Err(error) => return Err(error.into()),
         }
-        let mut sources = self.sources.borrow_mut();
+        let sources = &mut *self.sources.borrow_mut();
         for event in told.iter() {
-            let Ok(number) = RawFd::try_from(event.key) else { continue };
-            let Some(source) = sources.by_number.get_mut(&number) else { continue };
-            let before = source.waiters.len();
-            source.tell(events(&event), woken);
-            let left = source.waiters.len();
-            sources.waiters -= before - left;
+            // Packed: copied out.
+            let (data, flags) = (event.data.u64(), event.flags);
+            let (number, mark) = (data as RawFd, (data >> 32) as u32);
+            let Some(source) = sources.by_number.get_mut(&number).filter(|source| source.mark == mark) else {
+                continue;
+            };
+            let before = woken.len();
+            source.tell(events(flags), woken);
+            sources.waiters -= woken.len() - before;
         }
         Ok(())
     }
 }
 
-/// What an event of the host's means. An error or a hangup is for everyone.
-fn events(event: &Event) -> Events {
-    if event.is_interrupt() || event.is_err() == Some(true) {
+/// What a source is registered with: its number, and its mark.
+fn data(number: RawFd, mark: u32) -> u64 {
+    u64::from(mark) << 32 | u64::from(number.cast_unsigned())
+}
+
+fn register(epoll: &OwnedFd, fd: &HostFd, data: u64) -> Result<()> {
+    let data = EventData::new_u64(data);
+    let all = EventFlags::IN | EventFlags::OUT | EventFlags::PRI | EventFlags::ET;
+    match epoll::add(epoll, fd, data, all) {
+        // The same description under the same number, which was closed and given to it again: it tells what is ready, as
+        // at first.
+        Err(HostErrno::EXIST) => Ok(epoll::modify(epoll, fd, data, all)?),
+        done => Ok(done?),
+    }
+}
+
+fn wait(epoll: &OwnedFd, told: &mut Vec<epoll::Event>, timeout: Option<Duration>) -> rustix::io::Result<()> {
+    // A time too long for the host is as good as none.
+    let exact = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+    match epoll::wait(epoll, spare_capacity(told), exact.as_ref()) {
+        // Before Linux 5.11 it counts in milliseconds.
+        Err(HostErrno::NOSYS) => {
+            let coarse = timeout.map(whole_millis).and_then(|timeout| Timespec::try_from(timeout).ok());
+            epoll::wait(epoll, spare_capacity(told), coarse.as_ref()).map(|_| ())
+        }
+        done => done.map(|_| ()),
+    }
+}
+
+/// Not less than `timeout`, or the most that the host knows.
+fn whole_millis(timeout: Duration) -> Duration {
+    let millis = timeout.as_nanos().div_ceil(1_000_000).min(i32::MAX as u128);
+    Duration::from_millis(millis as u64)
+}
+
+/// What the host tells. An error or a hangup is for everyone.
+fn events(flags: EventFlags) -> Events {
+    if flags.intersects(EventFlags::ERR | EventFlags::HUP) {
         return Events::all();
     }
     let mut events = Events::empty();
-    events.set(Events::IN, event.readable);
-    events.set(Events::PRI, event.is_priority());
-    events.set(Events::OUT, event.writable);
+    events.set(Events::IN, flags.contains(EventFlags::IN));
+    events.set(Events::PRI, flags.contains(EventFlags::PRI));
+    events.set(Events::OUT, flags.contains(EventFlags::OUT));
     events
 }
 
 impl Sources {
     /// Adds a source, in the place of another one of that number. The answer is what is to be dropped off the borrow.
-    fn add(&mut self, number: RawFd, fd: &Arc<HostFd>) -> Vec<Source> {
+    fn add(&mut self, number: RawFd, fd: &Arc<HostFd>, mark: u32) -> Vec<Source> {
         let mut left = Vec::new();
         if self.by_number.len() >= self.crowded {
             left.extend(self.by_number.extract_if(|_, source| source.fd.strong_count() == 0).map(|(_, source)| source));
             self.crowded = (2 * self.by_number.len()).max(64);
         }
-        left.extend(self.by_number.insert(number, Source { fd: Arc::downgrade(fd), waiters: Vec::with_capacity(1) }));
+        let source = Source { fd: Arc::downgrade(fd), mark, waiters: Vec::new() };
+        left.extend(self.by_number.insert(number, source));
         self.waiters -= left.iter().map(|source| source.waiters.len()).sum::<usize>();
         left
     }
@@ -210,10 +265,6 @@ impl Source {
         }
         woken.extend(self.waiters.extract_if(.., |waiter| waiter.events.intersects(events)).map(|waiter| waiter.waker));
     }
-}
-
-fn errno(error: io::Error) -> Errno {
-    error.raw_os_error().and_then(Errno::from_raw).unwrap_or(Errno::EIO)
 }
 
 #[cfg(test)]

@@ -87,7 +87,7 @@ impl Mux {
         let MuxBuilder { kernel, name, stack_size, stacks_kept, budget, spin } = options;
         let stacks = StackPool::new(stack_size, stacks_kept)?;
         let reactor = Reactor::new()?;
-        let shared = Shared::new(name, kernel.id(), reactor.notifier());
+        let shared = Shared::new(name, kernel.id(), reactor.bell());
         let local = Box::new(Local::new(shared, kernel, stacks, reactor));
         Ok(Self { local, budget, spin: Spin::new(spin), not_send: PhantomData })
     }

@@ -1,12 +1,17 @@
+use std::cell::Cell;
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
-use super::Reactor;
+use rustix::process::Resource;
+
+use super::{Reactor, Watched, whole_millis};
 use crate::hostfd::HostFd;
 use crate::watch::Events;
 
@@ -124,47 +129,239 @@ fn half_closed_reset_and_hung_up_are_told() {
     assert_eq!(told(&reactor), 1);
 }
 
+/// How many descriptors this host process may have now: room for thousands, and for numbers that are used for nothing
+/// else.
+fn room() -> u64 {
+    static ROOM: OnceLock<u64> = OnceLock::new();
+    *ROOM.get_or_init(|| {
+        let mut limit = rustix::process::getrlimit(Resource::Nofile);
+        let most = limit.maximum.unwrap_or(u64::MAX).min(16384);
+        if limit.current.is_some_and(|current| current < most) {
+            limit.current = Some(most);
+            rustix::process::setrlimit(Resource::Nofile, limit).unwrap();
+        }
+        most
+    })
+}
+
+/// A duplicate of `fd` that has a number of which a test has but one, so that it is used again.
+fn numbered(fd: impl AsFd, of_test: u64) -> OwnedFd {
+    let number = i32::try_from(room() - of_test).unwrap();
+    let duplicate = rustix::io::fcntl_dupfd_cloexec(fd, number).unwrap();
+    assert_eq!(duplicate.as_raw_fd(), number);
+    duplicate
+}
+
 #[test]
 fn a_number_that_is_used_again_is_another_source() {
     let reactor = Reactor::new().unwrap();
-    let numbers: Vec<_> = (0..200)
-        .map(|_| {
-            let (here, there) = UnixStream::pair().unwrap();
-            let duplicate = here.try_clone().unwrap();
-            let number = std::os::fd::AsRawFd::as_raw_fd(&here);
-            let here = host(here);
+    for _ in 0..200 {
+        let (duplicated, there) = UnixStream::pair().unwrap();
+        let here = host(numbered(&duplicated, 3));
+        let (count, waker) = counted();
+        reactor.watch(&here, Events::IN, &waker).unwrap();
+        assert_eq!(told(&reactor), 0);
+        std::io::Write::write_all(&mut &there, b"x").unwrap();
+        assert_eq!((told(&reactor), count.0.load(Ordering::Relaxed)), (1, 1));
+        // The host goes on to tell of the duplicate, to nobody.
+        let left = reactor.watch(&here, Events::PRI, &waker).unwrap();
+        drop(here);
+        std::io::Write::write_all(&mut &there, b"y").unwrap();
+        assert_eq!(told(&reactor), 0);
+        reactor.leave(left);
+    }
+    assert!(reactor.is_idle());
+}
+
+#[test]
+fn those_of_closed_descriptors_are_forgotten() {
+    let reactor = Reactor::new().unwrap();
+    let (stream, _peer) = UnixStream::pair().unwrap();
+    for which in 0..1000 {
+        let here = host(numbered(&stream, 4 + which));
+        reactor.leave(reactor.watch(&here, Events::IN, Waker::noop()).unwrap());
+    }
+    assert!(reactor.sources.borrow().by_number.len() < 150);
+}
+
+#[test]
+fn registrations_that_outlive_their_descriptor_are_nobodys() {
+    let reactor = Reactor::new().unwrap();
+    let (first, first_peer) = UnixStream::pair().unwrap();
+    let (second, second_peer) = UnixStream::pair().unwrap();
+    let old = host(numbered(&first, 1));
+    reactor.watch(&old, Events::IN, Waker::noop()).unwrap();
+    assert_eq!(told(&reactor), 0);
+    drop(old);
+
+    let new = host(numbered(&second, 1));
+    reactor.watch(&new, Events::IN, Waker::noop()).unwrap();
+    std::io::Write::write_all(&mut &first_peer, b"x").unwrap();
+    assert_eq!((told(&reactor), reactor.is_idle()), (0, false), "told of the first, which was closed here");
+    std::io::Write::write_all(&mut &second_peer, b"x").unwrap();
+    assert_eq!(told(&reactor), 1);
+    drop(new);
+
+    // The number has the first description once more, which the host has registered for it still.
+    let again = host(numbered(&first, 1));
+    reactor.watch(&again, Events::IN, Waker::noop()).unwrap();
+    assert_eq!(told(&reactor), 1, "what was ready before");
+    reactor.watch(&again, Events::IN, Waker::noop()).unwrap();
+    assert_eq!(told(&reactor), 0);
+    std::io::Write::write_all(&mut &first_peer, b"y").unwrap();
+    assert_eq!(told(&reactor), 1);
+}
+
+#[test]
+fn who_asked_for_nothing_is_told_of_a_hangup() {
+    let reactor = Reactor::new().unwrap();
+    let (here, there) = UnixStream::pair().unwrap();
+    let here = host(here);
+    reactor.watch(&here, Events::empty(), Waker::noop()).unwrap();
+    std::io::Write::write_all(&mut &there, b"x").unwrap();
+    assert_eq!(told(&reactor), 0);
+    drop(there);
+    assert_eq!(told(&reactor), 1);
+}
+
+#[test]
+fn of_thousands_those_are_woken_that_are_ready() {
+    let reactor = Reactor::new().unwrap();
+    room();
+    let pipes: Vec<_> = (0..1500).map(|_| rustix::pipe::pipe().unwrap()).map(|(r, w)| (host(r), w)).collect();
+    let counts: Vec<_> = pipes
+        .iter()
+        .map(|(reader, _)| {
             let (count, waker) = counted();
-            reactor.watch(&here, Events::IN, &waker).unwrap();
-            assert_eq!(told(&reactor), 0);
-            std::io::Write::write_all(&mut &there, b"x").unwrap();
-            assert_eq!((told(&reactor), count.0.load(Ordering::Relaxed)), (1, 1));
-            // The host goes on to tell of the duplicate, to nobody.
-            reactor.watch(&here, Events::PRI, &waker).unwrap();
-            drop(here);
-            std::io::Write::write_all(&mut &there, b"y").unwrap();
-            assert_eq!(told(&reactor), 0);
-            drop(duplicate);
-            number
+            reactor.watch(reader, Events::IN, &waker).unwrap();
+            count
         })
         .collect();
-    assert!(numbers[1..].contains(&numbers[0]), "a number was used again");
-    assert!(reactor.sources.borrow().by_number.len() < 150, "those of closed descriptors are forgotten");
+    assert_eq!(told(&reactor), 0);
+    for (_, writer) in pipes.iter().step_by(3) {
+        rustix::io::write(writer, b"x").unwrap();
+    }
+    assert_eq!(told(&reactor), 500);
+    for (place, count) in counts.iter().enumerate() {
+        assert_eq!(count.0.load(Ordering::Relaxed), usize::from(place % 3 == 0));
+    }
+    for (reader, _) in pipes.iter().step_by(3) {
+        reactor.watch(reader, Events::IN, Waker::noop()).unwrap();
+    }
+    for (_, writer) in &pipes {
+        rustix::io::write(writer, b"x").unwrap();
+    }
+    // More than the host tells at a time.
+    assert_eq!((told(&reactor), reactor.is_idle()), (1024, false));
+    assert_eq!((told(&reactor), reactor.is_idle()), (476, true));
+}
+
+#[test]
+fn waiters_leave_in_any_order_and_the_others_are_woken_in_theirs() {
+    let reactor = Reactor::new().unwrap();
+    let (here, there) = UnixStream::pair().unwrap();
+    let here = host(here);
+    let entered: Vec<(Watched, Waker)> = (0..8)
+        .map(|_| {
+            let (_, waker) = counted();
+            (reactor.watch(&here, Events::IN, &waker).unwrap(), waker)
+        })
+        .collect();
+    for left in [3, 0, 7, 3] {
+        reactor.leave(entered[left].0);
+    }
+    std::io::Write::write_all(&mut &there, b"x").unwrap();
+    let mut woken = Vec::new();
+    reactor.poll(Some(Duration::ZERO), &mut woken).unwrap();
+    let places: Vec<_> =
+        woken.iter().map(|woken| entered.iter().position(|(_, it)| it.will_wake(woken)).unwrap()).collect();
+    assert_eq!(places, [1, 2, 4, 5, 6]);
+}
+
+#[test]
+fn a_waker_may_use_the_reactor_when_it_is_dropped() {
+    thread_local! {
+        static REACTOR: Rc<Reactor> = Rc::new(Reactor::new().unwrap());
+        static DROPPED: Cell<u32> = const { Cell::new(0) };
+    }
+    struct Reentrant(Arc<HostFd>);
+    impl Wake for Reentrant {
+        fn wake(self: Arc<Self>) {}
+    }
+    impl Drop for Reentrant {
+        fn drop(&mut self) {
+            REACTOR.with(|reactor| reactor.leave(reactor.watch(&self.0, Events::IN, Waker::noop()).unwrap()));
+            DROPPED.set(DROPPED.get() + 1);
+        }
+    }
+    let reactor = REACTOR.with(Rc::clone);
+    let (other, _other_peer) = UnixStream::pair().unwrap();
+    let other = host(other);
+    let waker = || Waker::from(Arc::new(Reentrant(Arc::clone(&other))));
+    let (here, there) = UnixStream::pair().unwrap();
+    let here = host(numbered(here, 2));
+    let watched = reactor.watch(&here, Events::IN, &waker()).unwrap();
+    reactor.leave(watched);
+    assert_eq!(DROPPED.get(), 1);
+    // Never left: goes with the source, when its number is another's.
+    reactor.watch(&here, Events::IN, &waker()).unwrap();
+    drop(here);
+    let next = host(numbered(there, 2));
+    reactor.watch(&next, Events::IN, Waker::noop()).unwrap();
+    assert_eq!(DROPPED.get(), 2);
 }
 
 #[test]
 fn what_the_host_cannot_watch_is_ready() {
     let reactor = Reactor::new().unwrap();
     let (count, waker) = counted();
-    reactor.watch(&host(std::fs::File::open("/proc/self/exe").unwrap()), Events::IN, &waker).unwrap();
+    let file = host(std::fs::File::open("/proc/self/exe").unwrap());
+    reactor.watch(&file, Events::IN, &waker).unwrap();
     assert_eq!(count.0.load(Ordering::Relaxed), 1);
+    reactor.watch(&file, Events::PRI, &waker).unwrap();
+    assert_eq!(count.0.load(Ordering::Relaxed), 1, "for reading and writing alone");
+    assert!(reactor.is_idle());
+}
+
+#[test]
+fn a_waker_that_panics_leaves_the_reactor_whole() {
+    struct Panics;
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("a waker of the embedder's");
+        }
+    }
+    let reactor = Reactor::new().unwrap();
+    let file = host(std::fs::File::open("/proc/self/exe").unwrap());
+    let panics = Waker::from(Arc::new(Panics));
+    assert!(catch_unwind(AssertUnwindSafe(|| reactor.watch(&file, Events::IN, &panics))).is_err());
+    let (here, there) = UnixStream::pair().unwrap();
+    let here = host(here);
+    reactor.watch(&here, Events::IN, &panics).unwrap();
+    reactor.watch(&here, Events::IN, Waker::noop()).unwrap();
+    std::io::Write::write_all(&mut &there, b"x").unwrap();
+    assert!(catch_unwind(AssertUnwindSafe(|| told(&reactor))).is_err());
+    reactor.watch(&here, Events::IN, Waker::noop()).unwrap();
+    drop(there);
+    assert_eq!((told(&reactor), reactor.is_idle()), (1, true));
+}
+
+#[test]
+fn a_time_in_milliseconds_is_never_shorter() {
+    let millis = |timeout| whole_millis(timeout).as_millis();
+    assert_eq!([0, 1, 999_999, 1_000_000, 1_000_001].map(|ns| millis(Duration::from_nanos(ns))), [0, 1, 1, 1, 2]);
+    assert_eq!(millis(Duration::MAX), i32::MAX as u128);
 }
 
 #[test]
 fn a_notification_ends_a_poll_without_descriptors() {
     let reactor = Reactor::new().unwrap();
-    let notifier = Arc::clone(reactor.notifier());
-    std::thread::scope(|scope| {
-        scope.spawn(move || notifier.notify().unwrap());
-        reactor.poll(None, &mut Vec::new()).unwrap();
-    });
+    let bell = Arc::clone(reactor.bell());
+    // Also when it was rung before, and more than once.
+    for _ in 0..3 {
+        std::thread::scope(|scope| {
+            scope.spawn(|| bell.ring());
+            reactor.poll(None, &mut Vec::new()).unwrap();
+        });
+    }
 }
