@@ -128,6 +128,12 @@ impl Slab {
         self.stacks
     }
 
+    /// What the next guard is made of, unless the kernel refuses it.
+    #[cfg(test)]
+    pub(super) fn guard(&self) -> Guard {
+        self.guard.get()
+    }
+
     /// The lowest address of the stack at `place`: where its guard begins.
     fn stack(&self, place: usize) -> *mut c_void {
         ptr::with_exposed_provenance_mut(self.low.get() + self.layout.stride() * place)

@@ -109,3 +109,6 @@ impl StackPool {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

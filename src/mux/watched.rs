@@ -120,7 +120,7 @@ impl Entry {
         let [low, high, guard, usable] = words.map(|word| word.load(Ordering::Relaxed));
         // Acquire: pairs with the Release fence in `set`.
         fence(Ordering::Acquire);
-        let unchanged = version % 2 == 0 && self.version.load(Ordering::Relaxed) == version;
+        let unchanged = version.is_multiple_of(2) && self.version.load(Ordering::Relaxed) == version;
         unchanged.then_some((low, high, Layout { guard, usable }))
     }
 }
