@@ -252,3 +252,41 @@ fn a_socket_file_belongs_to_who_bound_it() {
         assert_eq!(sys::connect(fd, &address), Err(Errno::EACCES));
     });
 }
+
+#[test]
+fn no_link_leads_from_one_mount_to_another_whoever_swaps_directories_meanwhile() {
+    let mounted = Mounted::new(MountOptions::new());
+    let other = Temp::new();
+    mounted.kernel.enter(|| {
+        sys::mkdir("/other", 0o755).unwrap();
+        sys::symlink("/mnt", "/mount").unwrap();
+        sys::symlink("/other", "/swapped").unwrap();
+    });
+    mounted.kernel.mount("/other", other.dir(), MountOptions::new()).unwrap();
+    fs::write(mounted.host.0.join("secret"), "x").unwrap();
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            mounted.kernel.enter(|| {
+                while !done.load(Ordering::Relaxed) {
+                    sys::rename("/mount", "/kept").unwrap();
+                    sys::rename("/swapped", "/mount").unwrap();
+                    sys::rename("/kept", "/swapped").unwrap();
+                }
+            });
+        });
+        mounted.kernel.enter(|| {
+            for _ in 0..20_000 {
+                // Now it is one directory, now the other, now none.
+                let linked = sys::link("/mnt/secret", "/mount/link");
+                let astray = sys::unlink("/other/link") == Ok(());
+                let _ = sys::unlink("/mnt/link");
+                if astray {
+                    done.store(true, Ordering::Relaxed);
+                    panic!("a link was made on another mount: {linked:?}");
+                }
+            }
+        });
+        done.store(true, Ordering::Relaxed);
+    });
+}

@@ -124,6 +124,12 @@ impl HostNode {
         (node as &dyn Any).downcast_ref().ok_or(Errno::EXDEV)
     }
 
+    /// `node`, if it is of the same mount.
+    fn beside<'n>(&self, node: &'n dyn Node) -> Result<&'n Self> {
+        let node = Self::of(node)?;
+        if Arc::ptr_eq(&self.fs, &node.fs) { Ok(node) } else { Err(Errno::EXDEV) }
+    }
+
     /// The attributes of the child called `name`, as seen here.
     fn look(&self, name: &OsStr) -> Result<Stat> {
         let stat = retry(|| rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW))?;
@@ -244,7 +250,7 @@ impl Node for HostNode {
     }
 
     fn link(&self, cred: &Cred, name: &OsStr, target: &Arc<dyn Node>) -> Result<()> {
-        let target = Self::of(&**target)?;
+        let target = self.beside(&**target)?;
         let _changing = self.fs.changing.lock();
         self.check_add(cred, name)?;
         retry(|| rustix::fs::linkat(CWD, target.way(), &self.fd, name, AtFlags::SYMLINK_FOLLOW))
@@ -272,7 +278,7 @@ impl Node for HostNode {
     }
 
     fn rename(&self, cred: &Cred, name: &OsStr, to: &dyn Node, to_name: &OsStr) -> Result<()> {
-        let to = Self::of(to)?;
+        let to = self.beside(to)?;
         let _changing = self.fs.changing.lock();
         self.own()?.check(cred, Access::EXECUTE)?;
         to.own()?.check(cred, Access::EXECUTE)?;

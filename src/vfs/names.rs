@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::access::{Access, Change, SetTime};
-use super::namei::{Found, Last, Name, Namei};
+use super::namei::{Found, Here, Last, Name, Namei};
 use super::node::{New, Node};
 use super::opennode::OpenNode;
 use super::place::Place;
@@ -129,17 +129,17 @@ impl Namei<'_> {
     pub(super) fn make(&self, path: &Path, new: New<'_>, mode: Mode) -> Result<Arc<dyn Node>> {
         let kind = new.kind();
         let mode = if kind == FileKind::Symlink { mode } else { mode & !self.umask };
-        self.add(path, kind == FileKind::Directory, |dir, name| dir.make(self.cred, name, new, mode))
+        self.add(path, kind == FileKind::Directory, |dir, name| dir.node.make(self.cred, name, new, mode))
     }
 
     /// Adds a name that is not there by `add`.
-    fn add<R>(&self, path: &Path, slash: bool, add: impl FnOnce(&dyn Node, &OsStr) -> Result<R>) -> Result<R> {
+    fn add<R>(&self, path: &Path, slash: bool, add: impl FnOnce(&Here<'_>, &OsStr) -> Result<R>) -> Result<R> {
         let found = self.walk(path, Last::Parent)?;
         let Name::Plain(name) = found.name() else { return Err(Errno::EEXIST) };
         let dir = &*found.dir.node;
         let foul = if found.slash && !slash { Some(Errno::ENOENT) } else { found.dir.mount.writable().err() };
         match foul {
-            None => add(&**dir, name),
+            None => add(&found.dir, name),
             // That it is there goes before all else.
             Some(error) => Err(dir
                 .lookup(self.cred, name)
@@ -176,10 +176,10 @@ impl Namei<'_> {
     /// As [`mkdir`](Self::mkdir), and `EPERM`: a directory. `EXDEV`: on another mount.
     pub(crate) fn link(&self, path: &Path, to: &Path) -> Result<()> {
         let (node, mount) = self.file(path, Last::Keep)?;
-        let found = self.walk(to, Last::Parent)?;
-        let other = !Arc::ptr_eq(&found.dir.mount, &mount);
-        drop(found);
         self.add(to, false, |dir, name| {
+            // Of the very directory that the name is added to: a second walk might come to another.
+            let other = !Arc::ptr_eq(&dir.mount, &mount);
+            let dir = &**dir.node;
             if other || node.kind() == FileKind::Directory {
                 // That it is there goes before all else.
                 return Err(match dir.lookup(self.cred, name) {
