@@ -44,11 +44,40 @@
 //! gives its lwp back, to be switched to by another. A handle ([`LwpId`]) is never an address: stale, invented and foreign
 //! ones are recognized.
 //!
+//! # Many lwps on one thread
+//!
+//! A [`Mux`] runs lwps by the hundred thousand on one host thread: each as a fiber, which is ordinary blocking code on a
+//! stack of its own, or as a future. What would block in a fiber suspends it alone. [`Runtime`] has one for each of several
+//! threads. See [`mux`].
+//!
+//! ```
+//! use lwproc::{FdInherit, Kernel, Mux, ProcOptions, sys};
+//!
+//! let kernel = Kernel::new()?;
+//! let mut mux = Mux::new(&kernel)?;
+//! let (read, write) = kernel.enter(sys::pipe)?;
+//! for uid in 1..=3 {
+//!     let lwp = kernel.spawn(ProcOptions::new().uid(uid).fds(FdInherit::Share))?;
+//!     mux.spawn_fiber(lwp, move || sys::write(write, &[sys::getuid() as u8]))?;
+//! }
+//! let reader = kernel.spawn(ProcOptions::new().fds(FdInherit::Share))?;
+//! let mut sum = mux.spawn_fiber(reader, move || {
+//!     let mut bytes = [0; 3];
+//!     // Waits for each of them.
+//!     (0..3).for_each(|at| assert_eq!(sys::read(read, &mut bytes[at..=at]), Ok(1)));
+//!     bytes.iter().sum::<u8>()
+//! })?;
+//! mux.run()?;
+//! assert_eq!(sum.join().unwrap(), 6);
+//! # Ok::<(), lwproc::Errno>(())
+//! ```
+//!
 //! # What may block
 //!
 //! `switch`, `enter`, `rfork`, `newlwp`, `releaselwp`, and the lookup of lwps, processes and descriptors take no lock and
 //! wait for nobody. System calls block as POSIX says they do, each in one place, and end with `EINTR` when their process is
-//! [killed](Kernel::kill). Files take what locks they need; those of embedders ([`File`]) do as they like.
+//! [killed](Kernel::kill): on a plain host thread they park it, in a fiber they suspend the fiber, and as futures
+//! ([`sys::aio`]) they are pending. Files take what locks they need; those of embedders ([`File`]) do as they like.
 //!
 //! # The end of things
 //!
@@ -64,19 +93,19 @@
 //! Each module uses those below it alone:
 //!
 //! ```text
-//! ps
-//! sys   local   wait, park
+//! mux   ps
+//! sys   local   wait  ->  driver, park
 //! lwproc (rfork newlwp switch releaselwp Lwp)  ->  implicit  ->  exit  ->  curlwp
 //! kernel
 //! lwp  ->  proc
-//! cred  user  fd  limits  locals  vfs  watch
+//! cred  user  fd  limits  locals  vfs  watch  ->  hostfd
 //! table (segments indices reclaim)
 //! sync   errno   id
 //! ```
 //!
 //! Every concurrent protocol is a word or two with named transitions, described at the top of its file
-//! (`lwp/slot.rs`, `proc/lwpcount.rs`, `fd/fdtable.rs`, `table/`, `watch.rs`, `park.rs`, `implicit.rs`), and has a loom
-//! model in `loom-tests/` with a broken twin that the model must catch.
+//! (`lwp/slot.rs`, `proc/lwpcount.rs`, `fd/fdtable.rs`, `table/`, `watch.rs`, `park.rs`, `implicit.rs`, `mux/door.rs`,
+//! `mux/packet.rs`), and has a loom model in `loom-tests/` with a broken twin that the model must catch.
 //!
 //! # Source
 //!
