@@ -145,7 +145,7 @@ mod watch;
 pub use cred::{Cred, NGROUPS_MAX};
 pub use errno::{Errno, Result};
 pub use fd::{
-    Console, DirEntry, Domain, FdFlags, File, FileKind, HostFile, OPEN_MAX, OpenFile, OpenFlags, PIPE_BUF,
+    Console, DirEntry, Domain, FdFlags, File, FileKind, HostFile, HostRange, OPEN_MAX, OpenFile, OpenFlags, PIPE_BUF,
     PIPE_CAPACITY, PipeReader, PipeWriter, S_IFMT, Socket, SocketAddress, SocketKind, SocketOption, Stat, pipe,
 };
 pub use hostfd::HostFd;

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::ffi::OsString;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::errno::{Errno, Result};
@@ -113,6 +114,45 @@ pub trait File: Any + Send + Sync {
     fn read_dir(&self, at: u64) -> Result<Option<(DirEntry, u64)>> {
         let _ = at;
         Err(Errno::ENOTDIR)
+    }
+}
+
+/// One file that several open file descriptions refer to, each with an offset of its own.
+impl<T: File + ?Sized> File for Arc<T> {
+    fn read_at(&self, buf: &mut [u8], at: u64) -> Result<usize> {
+        (**self).read_at(buf, at)
+    }
+
+    fn write_at(&self, buf: &[u8], at: u64) -> Result<usize> {
+        (**self).write_at(buf, at)
+    }
+
+    fn append(&self, buf: &[u8]) -> Result<(usize, u64)> {
+        (**self).append(buf)
+    }
+
+    fn seekable(&self) -> bool {
+        (**self).seekable()
+    }
+
+    fn poll(&self, events: Events, watch: Option<&mut Watch<'_>>) -> Events {
+        (**self).poll(events, watch)
+    }
+
+    fn stat(&self) -> Result<Stat> {
+        (**self).stat()
+    }
+
+    fn set_len(&self, len: u64) -> Result<()> {
+        (**self).set_len(len)
+    }
+
+    fn sync(&self) -> Result<()> {
+        (**self).sync()
+    }
+
+    fn read_dir(&self, at: u64) -> Result<Option<(DirEntry, u64)>> {
+        (**self).read_dir(at)
     }
 }
 

@@ -8,6 +8,7 @@ mod fdtable;
 mod file;
 mod host;
 mod pipe;
+mod range;
 mod socket;
 mod sockopt;
 
@@ -21,6 +22,7 @@ pub use file::{DirEntry, File, FileKind, S_IFMT, Stat};
 pub use host::HostFile;
 pub(crate) use host::{kind_of_type, retry, stat_of};
 pub use pipe::{PIPE_BUF, PIPE_CAPACITY, PipeReader, PipeWriter, pipe};
+pub use range::HostRange;
 pub use socket::Socket;
 pub use sockopt::SocketOption;
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::Kernel;
 use crate::errno::Result;
-use crate::fd::{File, OpenFlags};
+use crate::fd::{File, HostRange, OpenFlags};
 use crate::id::Mode;
 use crate::vfs::MountOptions;
 
@@ -47,6 +47,32 @@ impl Kernel {
     /// directory or root there, or something is mounted below.
     pub fn unmount(&self, at: impl AsRef<Path>) -> Result<()> {
         self.inner().namespace.unmount(at.as_ref())
+    }
+
+    /// Makes a regular file at `at`, owned by root, with the permissions `mode`, whose contents are a file of the host's or
+    /// a part of it. Its size and times are the host's. Opened to be written, one that the host gave to be read alone is
+    /// `EROFS`. Who unlinks it takes away the name here.
+    ///
+    /// ```
+    /// use lwproc::{HostRange, Kernel, OpenFlags, sys};
+    ///
+    /// let kernel = Kernel::new()?;
+    /// let manifest = std::fs::File::open(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))?;
+    /// kernel.add_file("/tmp/manifest", HostRange::new(manifest.into())?, 0o444)?;
+    /// kernel.enter(|| {
+    ///     let fd = sys::open("/tmp/manifest", OpenFlags::RDONLY, 0)?;
+    ///     let mut buf = [0; 11];
+    ///     sys::read(fd, &mut buf)?;
+    ///     assert_eq!(&buf, b"[workspace]");
+    ///     sys::close(fd)
+    /// })?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of a path. `EEXIST`: there is something. `ENOSPC`. `EPERM`: on a mount.
+    pub fn add_file(&self, at: impl AsRef<Path>, file: HostRange, mode: Mode) -> Result<()> {
+        self.inner().namespace.add_file(at.as_ref(), file, mode)
     }
 
     /// Makes a character device at `at`, owned by root. Each open of it gets a file of its own from `opener`, which is

@@ -12,6 +12,8 @@
 
 mod attributes;
 mod birth;
+mod checks;
+mod flat;
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -24,6 +26,8 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 use rustix::fs::{AtFlags, CWD, FileType, Mode as HostMode, OFlags};
 
+use self::flat::Flat;
+use super::MountOptions;
 use super::access::{Access, Change, Permissions};
 use super::node::{New, Node, Opened};
 use crate::cred::Cred;
@@ -38,6 +42,8 @@ const PATH: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC)
 pub(super) struct HostFs {
     /// Whom all files appear to belong to.
     owner: Option<(Uid, Gid)>,
+    /// Whether there are no directories in it.
+    flat: bool,
     /// Held while names change, so that nobody puts another file in the place of one that was just made before that has
     /// its owner.
     changing: Mutex<()>,
@@ -68,9 +74,15 @@ enum Link {
 }
 
 impl HostFs {
-    pub(super) fn root(dir: OwnedFd, owner: Option<(Uid, Gid)>) -> Result<Arc<dyn Node>> {
+    pub(super) fn root(dir: OwnedFd, MountOptions { owner, flat, .. }: MountOptions) -> Result<Arc<dyn Node>> {
         let fd = retry(|| rustix::fs::openat(&dir, ".", PATH | OFlags::DIRECTORY, HostMode::empty()))?;
-        Ok(HostNode::new(&Arc::new(Self { owner, changing: Mutex::new(()) }), fd, |_| Link::Root)?)
+        Ok(HostNode::new(&Arc::new(Self { owner, flat, changing: Mutex::new(()) }), fd, |_| Link::Root)?)
+    }
+
+    /// # Errors
+    /// `ENOENT`: files of this kind are left out.
+    fn shows(&self, kind: FileKind) -> Result<()> {
+        if self.flat && kind == FileKind::Directory { Err(Errno::ENOENT) } else { Ok(()) }
     }
 }
 
@@ -107,6 +119,7 @@ impl HostNode {
         if node.kind != FileKind::Directory {
             return Ok(node);
         }
+        self.fs.shows(node.kind)?;
         // No node is dropped while the table is locked: its drop looks there.
         let mut below = self.below.lock();
         let known = below.get(name).and_then(Weak::upgrade);
@@ -132,56 +145,15 @@ impl HostNode {
 
     /// The attributes of the child called `name`, as seen here.
     fn look(&self, name: &OsStr) -> Result<Stat> {
-        let stat = retry(|| rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW))?;
-        Ok(self.mapped(stat_of(&stat)))
+        let stat = stat_of(&retry(|| rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW))?);
+        self.fs.shows(stat.kind())?;
+        Ok(self.mapped(stat))
     }
 
     fn mapped(&self, stat: Stat) -> Stat {
         match self.fs.owner {
             Some((uid, gid)) => Stat { uid, gid, ..stat },
             None => stat,
-        }
-    }
-
-    /// Whether this directory is what `stat` is of, or somewhere in it.
-    fn is_in(&self, stat: &Stat) -> Result<bool> {
-        let mut above = Some(self.counted()?);
-        while let Some(dir) = above {
-            if dir.id == (stat.dev, stat.ino) {
-                return Ok(true);
-            }
-            above = match &*dir.link.lock() {
-                Link::In(parent, _) => Some(Arc::clone(parent)),
-                Link::Root | Link::Removed(_) => None,
-            };
-        }
-        Ok(false)
-    }
-
-    /// Its owner and mode as they are now.
-    fn own(&self) -> Result<Permissions> {
-        let Stat { mode, uid, gid, .. } = self.stat()?;
-        Ok(Permissions { mode, uid, gid })
-    }
-
-    fn check_remove(&self, cred: &Cred, name: &OsStr) -> Result<Stat> {
-        let own = self.own()?;
-        own.check(cred, Access::EXECUTE)?;
-        let stat = self.look(name)?;
-        own.may_remove(cred, stat.uid)?;
-        Ok(stat)
-    }
-
-    fn check_add(&self, cred: &Cred, name: &OsStr) -> Result<Permissions> {
-        let Stat { mode, uid, gid, nlink, .. } = self.stat()?;
-        let own = Permissions { mode, uid, gid };
-        own.check(cred, Access::EXECUTE)?;
-        match self.look(name) {
-            Ok(_) => Err(Errno::EEXIST),
-            // Removed; not every host says so to whoever makes a file in it.
-            Err(Errno::ENOENT) if nlink == 0 => Err(Errno::ENOENT),
-            Err(Errno::ENOENT) => own.may_add(cred).map(|()| own),
-            Err(error) => Err(error),
         }
     }
 
@@ -236,6 +208,7 @@ impl Node for HostNode {
         let newborn = self.check_add(cred, name)?.newborn(cred, new.kind(), mode);
         match new {
             New::Regular => Ok(self.bear(name, newborn)?),
+            New::Directory if self.fs.flat => Err(Errno::EPERM),
             New::Directory => {
                 retry(|| rustix::fs::mkdirat(&self.fd, name, HostMode::empty()))?;
                 Ok(self.born(name, newborn, AtFlags::REMOVEDIR)?)
@@ -244,8 +217,8 @@ impl Node for HostNode {
                 retry(|| rustix::fs::symlinkat(target, &self.fd, name))?;
                 Ok(self.born(name, newborn, AtFlags::empty())?)
             }
-            // The host's devices are the host's.
-            New::Device(..) => Err(Errno::EPERM),
+            // The host's devices are the host's, and it has no such files.
+            New::Device(..) | New::Shown(_) => Err(Errno::EPERM),
         }
     }
 
@@ -355,7 +328,9 @@ impl Node for HostNode {
         let mut host = OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         host |= OFlags::from_bits_retain((flags & OpenFlags::ACCMODE).bits());
         let fd = retry(|| rustix::fs::openat(CWD, self.way(), host, HostMode::empty()))?;
-        Ok(Opened::File(Box::new(HostFile::new(fd)?)))
+        let file = HostFile::new(fd)?;
+        let flat = self.fs.flat && self.kind == FileKind::Directory;
+        Ok(Opened::File(if flat { Box::new(Flat(file)) } else { Box::new(file) }))
     }
 
     fn bind(

@@ -13,7 +13,7 @@ use super::node::{New, Node, Opener};
 use super::{Namei, Place};
 use crate::cred::Cred;
 use crate::errno::{Errno, Result};
-use crate::fd::{File, FileKind, Null, OpenFlags, Zero};
+use crate::fd::{File, FileKind, HostRange, Null, OpenFlags, Zero};
 use crate::id::{Gid, Mode, Uid};
 use crate::sync::{AtomicUsize, Ordering};
 
@@ -27,6 +27,7 @@ use crate::sync::{AtomicUsize, Ordering};
 pub struct MountOptions {
     read_only: bool,
     pub(super) owner: Option<(Uid, Gid)>,
+    pub(super) flat: bool,
 }
 
 impl MountOptions {
@@ -46,6 +47,13 @@ impl MountOptions {
     /// not the virtual one's.
     pub fn owner(mut self, uid: Uid, gid: Gid) -> Self {
         self.owner = Some((uid, gid));
+        self
+    }
+
+    /// Whether directories are left out: those in the host's directory are not to be seen there, and none can be made
+    /// (`EPERM`).
+    pub fn flat(mut self, flat: bool) -> Self {
+        self.flat = flat;
         self
     }
 }
@@ -123,7 +131,7 @@ impl Namespace {
     }
 
     /// A walk by root from the top.
-    fn with_namei<R>(&self, f: impl FnOnce(&Namei<'_>) -> R) -> R {
+    pub(crate) fn with_namei<R>(&self, f: impl FnOnce(&Namei<'_>) -> R) -> R {
         let superuser = Cred::root();
         f(&Namei { namespace: self, cred: &superuser, root: &self.root, base: &self.root, umask: 0 })
     }
@@ -152,7 +160,7 @@ impl Namespace {
         if Arc::ptr_eq(&at.node, at.mount.root()) {
             return Err(Errno::EBUSY);
         }
-        let root = HostFs::root(dir.into_std_file().into(), options.owner)?;
+        let root = HostFs::root(dir.into_std_file().into(), options)?;
         let mut mounts = self.mounts.write();
         // It may have been removed meanwhile.
         at.node.name()?;
@@ -190,6 +198,14 @@ impl Namespace {
         drop(mounts);
         drop(removed);
         Ok(())
+    }
+
+    /// Makes a regular file at `at` with contents that the host keeps.
+    ///
+    /// # Errors
+    /// Those of the path. `EEXIST`: there is something. `EPERM`: on a mount.
+    pub(crate) fn add_file(&self, at: &Path, file: HostRange, mode: Mode) -> Result<()> {
+        self.with_namei(|namei| namei.make(at, New::Shown(Arc::new(file)), mode).map(drop))
     }
 
     /// Makes a character device at `at`; each open of it refers to what `opener` then makes, given the flags.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::access::{Change, Permissions};
 use crate::cred::Cred;
 use crate::errno::{Errno, Result};
-use crate::fd::{DirEntry, File, FileKind, OpenFlags, Stat};
+use crate::fd::{DirEntry, File, FileKind, HostRange, OpenFlags, Stat};
 use crate::id::Mode;
 
 /// Makes the file that an open of a device refers to.
@@ -22,12 +22,14 @@ pub(super) enum New<'n> {
     Symlink(&'n OsStr),
     /// Its number and what opens it.
     Device(u64, Opener),
+    /// A regular file with contents that the host keeps.
+    Shown(Arc<HostRange>),
 }
 
 impl New<'_> {
     pub(super) fn kind(&self) -> FileKind {
         match self {
-            Self::Regular => FileKind::Regular,
+            Self::Regular | Self::Shown(_) => FileKind::Regular,
             Self::Directory => FileKind::Directory,
             Self::Symlink(_) => FileKind::Symlink,
             Self::Device(..) => FileKind::CharDevice,

@@ -287,6 +287,7 @@ impl Node for MemDir {
                 leaf(Content::Symlink(target.to_owned(), charge))
             }
             New::Device(number, opener) => leaf(Content::Device(number, opener)),
+            New::Shown(file) => leaf(Content::Shown(file)),
         };
         let made = node.node();
         state.insert(name, node, charge);

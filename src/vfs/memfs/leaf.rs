@@ -1,6 +1,7 @@
-//! Symbolic links and devices.
+//! Symbolic links, devices, and files that the host keeps.
 
 use std::ffi::OsString;
+use std::sync::Arc;
 
 use parking_lot::RwLock;
 
@@ -8,7 +9,7 @@ use super::Charge;
 use super::attributes::Attributes;
 use crate::cred::Cred;
 use crate::errno::{Errno, Result};
-use crate::fd::{FileKind, OpenFlags, Stat};
+use crate::fd::{File, FileKind, HostRange, OpenFlags, Stat};
 use crate::vfs::access::{Change, Permissions};
 use crate::vfs::node::{Node, Opened, Opener};
 
@@ -16,6 +17,8 @@ pub(super) enum Content {
     Symlink(OsString, #[expect(dead_code, reason = "held for its drop")] Charge),
     /// Its number and what opens it.
     Device(u64, Opener),
+    /// A regular file's contents, size and times.
+    Shown(Arc<HostRange>),
 }
 
 /// A node without contents of its own that could change.
@@ -44,6 +47,7 @@ impl Node for Leaf {
         match self.content {
             Content::Symlink(..) => FileKind::Symlink,
             Content::Device(..) => FileKind::CharDevice,
+            Content::Shown(_) => FileKind::Regular,
         }
     }
 
@@ -51,6 +55,11 @@ impl Node for Leaf {
         let (size, rdev) = match &self.content {
             Content::Symlink(target, _) => (target.len() as u64, 0),
             Content::Device(number, _) => (0, *number),
+            Content::Shown(file) => {
+                let Stat { size, blocks, blksize, atime, mtime, ctime, .. } = file.stat()?;
+                let own = self.attributes.read().stat(self.ino, size);
+                return Ok(Stat { blocks, blksize, atime, mtime, ctime, ..own });
+            }
         };
         Ok(Stat { rdev, blocks: 0, ..self.attributes.read().stat(self.ino, size) })
     }
@@ -62,21 +71,48 @@ impl Node for Leaf {
     fn readlink(&self) -> Result<OsString> {
         match &self.content {
             Content::Symlink(target, _) => Ok(target.clone()),
-            Content::Device(..) => Err(Errno::EINVAL),
+            Content::Device(..) | Content::Shown(_) => Err(Errno::EINVAL),
         }
     }
 
     fn change(&self, cred: &Cred, change: Change) -> Result<()> {
-        if let (Content::Symlink(..), Change::Mode(_)) = (&self.content, change) {
-            return Err(Errno::EOPNOTSUPP);
+        match (&self.content, change) {
+            // A link's mode does not count, and the host's times are the host's.
+            (Content::Symlink(..), Change::Mode(_)) | (Content::Shown(_), Change::Times(..)) => {
+                return Err(Errno::EOPNOTSUPP);
+            }
+            _ => {}
         }
         self.attributes.write().change(cred, change)
     }
 
-    fn open(&self, _flags: OpenFlags) -> Result<Opened> {
+    fn open(&self, flags: OpenFlags) -> Result<Opened> {
         match &self.content {
             Content::Symlink(..) => Err(Errno::ELOOP),
             Content::Device(_, opener) => Ok(Opened::Device(opener.clone())),
+            Content::Shown(file) if flags.writable() && !file.writable() => Err(Errno::EROFS),
+            Content::Shown(file) => Ok(Opened::File(Box::new(Arc::clone(file)))),
         }
+    }
+
+    fn strip(&self) -> Result<()> {
+        if let Content::Shown(_) = self.content {
+            let permissions = self.permissions()?;
+            if permissions.stripped() != permissions {
+                self.attributes(|attributes| attributes.permissions = attributes.permissions.stripped());
+            }
+        }
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64, strip: bool) -> Result<()> {
+        let Content::Shown(file) = &self.content else { return Err(Errno::EINVAL) };
+        if !file.writable() {
+            return Err(Errno::EROFS);
+        }
+        if strip {
+            self.strip()?;
+        }
+        file.set_len(len)
     }
 }
