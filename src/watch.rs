@@ -20,6 +20,7 @@ bitflags! {
     ///
     /// Source: POSIX.1-2024, `<poll.h>`.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    #[repr(transparent)]
     pub struct Events: i16 {
         /// Data, a connection or end of file can be read without blocking.
         const IN = 0x001;

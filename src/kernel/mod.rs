@@ -51,6 +51,9 @@ pub struct Kernel {
     inner: ManuallyDrop<Arc<Inner>>,
 }
 
+/// See [`Kernel::global`].
+static GLOBAL: OnceLock<Kernel> = OnceLock::new();
+
 /// What all handles share, and host threads that are or were in the kernel.
 pub(crate) struct Inner {
     /// *Immutable.*
@@ -104,10 +107,26 @@ impl Kernel {
     /// before they entered any other. It never halts.
     ///
     /// # Panics
-    /// When it cannot boot, which takes 2³² kernels before it.
+    /// When it cannot boot: see [`Builder::boot`].
+    #[inline]
     pub fn global() -> &'static Self {
-        static GLOBAL: OnceLock<Kernel> = OnceLock::new();
-        GLOBAL.get_or_init(|| Self::new().expect("the default kernel boots"))
+        GLOBAL.get().unwrap_or_else(|| Self::boot_global().expect("the default kernel boots"))
+    }
+
+    /// As [`global`](Self::global), with an error where that panics.
+    ///
+    /// # Errors
+    /// As [`Builder::boot`].
+    #[inline]
+    pub fn try_global() -> Result<&'static Self> {
+        GLOBAL.get().map_or_else(Self::boot_global, Ok)
+    }
+
+    #[cold]
+    fn boot_global() -> Result<&'static Self> {
+        let booted = Self::new()?;
+        // Of threads that boot it at the same time one wins; the others' kernels halt before anybody saw them.
+        Ok(GLOBAL.get_or_init(|| booted))
     }
 
     /// The kernel's number in this host process, which is in every [`LwpId`](crate::LwpId) of it. Never used again.

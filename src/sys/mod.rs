@@ -27,8 +27,10 @@ pub use identity::{
 };
 pub use names::{
     AT_FDCWD, access, chdir, chmod, chown, chroot, fchdir, fchmod, fchown, fstat, futimens, getcwd, getdents, lchown,
-    link, lstat, mkdir, readlink, rename, rmdir, stat, symlink, truncate, umask, unlink, utimens,
+    link, lstat, mkdir, readlink, rename, rmdir, stat, symlink, truncate, umask, unlink, utimens, utimensat,
 };
+#[cfg(all(feature = "capi", not(loom)))]
+pub(crate) use names::{Taken, each_dirent};
 pub use poll::{PollFd, poll};
 pub use rlimits::{getrlimit, setrlimit};
 pub use socket::{

@@ -1,6 +1,7 @@
 //! Files by name, and the working directory.
 
 use std::any::Any;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -45,16 +46,21 @@ fn node(open: &OpenFile) -> Option<&OpenNode> {
     (open.file() as &dyn Any).downcast_ref()
 }
 
+/// A look at names from the directory `dir` or [`AT_FDCWD`], for `path`.
+#[inline]
+fn at_dir<R>(dir: Fd, path: &Path, f: impl FnOnce(&Namei<'_>) -> Result<R>) -> Result<R> {
+    if dir == AT_FDCWD || path.is_absolute() {
+        return at_cwd(f);
+    }
+    let open = file(dir)?;
+    let base = node(&open).ok_or(Errno::ENOTDIR)?.place()?;
+    with_namei(Some(&base), f)
+}
+
 /// Opens `path`, from the directory `dir` or [`AT_FDCWD`].
 #[inline]
 pub(super) fn open_file(dir: Fd, path: &Path, flags: OpenFlags, mode: Mode) -> Result<OpenFile> {
-    let mut opened = if dir == AT_FDCWD || path.is_absolute() {
-        at_cwd(|namei| namei.open(path, flags, mode))?
-    } else {
-        let open = file(dir)?;
-        let base = node(&open).ok_or(Errno::ENOTDIR)?.place()?;
-        with_namei(Some(&base), |namei| namei.open(path, flags, mode))?
-    };
+    let mut opened = at_dir(dir, path, |namei| namei.open(path, flags, mode))?;
     opened.start(flags)?;
     Ok(OpenFile::new(Box::new(opened), flags))
 }
@@ -267,6 +273,17 @@ pub fn utimens(path: impl AsRef<Path>, atime: SetTime, mtime: SetTime) -> Result
     at_cwd(|namei| namei.utimens(path.as_ref(), atime, mtime))
 }
 
+/// As [`utimens`], from the directory `dir` instead of the cwd; [`AT_FDCWD`] is the cwd.
+///
+/// # Errors
+/// As [`utimens`], and: `EBADF`: `dir` is not open. `ENOTDIR`: it is no directory.
+///
+/// Source: POSIX.1-2024, utimensat.
+pub fn utimensat(dir: Fd, path: impl AsRef<Path>, atime: SetTime, mtime: SetTime) -> Result<()> {
+    let path = path.as_ref();
+    at_dir(dir, path, |namei| namei.utimens(path, atime, mtime))
+}
+
 /// As [`utimens`], of an open file.
 ///
 /// # Errors
@@ -292,21 +309,48 @@ fn change(fd: Fd, change: impl FnOnce(&OpenNode, &Cred) -> Result<()>) -> Result
 ///
 /// Source: getdents(2); POSIX.1-2024, readdir.
 pub fn getdents(fd: Fd, count: usize) -> Result<Vec<DirEntry>> {
+    let mut entries = Vec::new();
+    each_dirent(fd, |entry, _| {
+        if entries.len() == count {
+            return ControlFlow::Break(Taken::No);
+        }
+        entries.push(entry);
+        if entries.len() < count { ControlFlow::Continue(()) } else { ControlFlow::Break(Taken::Yes) }
+    })?;
+    Ok(entries)
+}
+
+/// Whether the last entry that a listing was shown is behind it, or comes again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    Yes,
+    No,
+}
+
+/// Shows `take` the entries of an open directory, each with the position after it, from where the descriptor's offset is,
+/// until it breaks off. An error after the first ends the listing, and comes up with the next one.
+///
+/// # Errors
+/// As [`getdents`].
+pub(crate) fn each_dirent(fd: Fd, mut take: impl FnMut(DirEntry, u64) -> ControlFlow<Taken>) -> Result<()> {
     let open = file(fd)?;
     let mut offset = open.offset();
-    let mut entries = Vec::new();
-    while entries.len() < count {
-        match open.file().read_dir(*offset) {
-            Ok(Some((entry, next))) => {
-                entries.push(entry);
-                *offset = next;
-            }
-            Ok(None) => break,
-            Err(_) if !entries.is_empty() => break,
-            Err(error) => return Err(error),
+    let mut first = true;
+    loop {
+        let (entry, next) = match open.file().read_dir(*offset) {
+            Ok(Some(found)) => found,
+            Err(error) if first => return Err(error),
+            Ok(None) | Err(_) => return Ok(()),
+        };
+        let done = take(entry, next);
+        if done != ControlFlow::Break(Taken::No) {
+            *offset = next;
         }
+        if done.is_break() {
+            return Ok(());
+        }
+        first = false;
     }
-    Ok(entries)
 }
 
 /// Replaces what the process takes for cwd and root.
