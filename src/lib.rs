@@ -93,8 +93,9 @@
 //! Each module uses those below it alone:
 //!
 //! ```text
-//! mux   ps
-//! sys   local   wait  ->  driver, park
+//! capi
+//! ps
+//! sys   local   wait, park
 //! lwproc (rfork newlwp switch releaselwp Lwp)  ->  implicit  ->  exit  ->  curlwp
 //! kernel
 //! lwp  ->  proc
@@ -111,6 +112,8 @@
 //!
 //! rump_lwproc(3), rfork(2), NetBSD; POSIX.1-2024 for the system calls.
 
+#[cfg(all(feature = "capi", not(loom)))]
+pub mod capi;
 mod cred;
 mod curlwp;
 #[cfg(not(loom))]

@@ -103,13 +103,11 @@ void rump_pub_cred_put(struct kauth_cred *);
 
 /* ---- Files of the host ---- */
 
-/*
- * All that is of a regular file or device is shown as a regular file or, at another key, as a device.
- */
+/* The first three are alike: a file or device of the host, visible as a regular file. */
 enum rump_etfs_type {
-	RUMP_ETFS_REG,        /* a regular file */
-	RUMP_ETFS_BLK,        /* a block device */
-	RUMP_ETFS_CHR,        /* a character device */
+	RUMP_ETFS_REG,
+	RUMP_ETFS_BLK,
+	RUMP_ETFS_CHR,
 	RUMP_ETFS_DIR,        /* a directory and what is in it, but for directories */
 	RUMP_ETFS_DIR_SUBDIRS /* a directory and all that is below */
 };
@@ -118,17 +116,22 @@ enum rump_etfs_type {
 #define RUMP_ETFS_SIZE_ENDOFF ((uint64_t)-1)
 
 /*
- * Makes a file or directory of the host visible at key, an absolute path. Directories that are missing on it are made.
- * EINVAL: no absolute path, or no such type. EEXIST: something is there. ENOENT and others: from the host. ENOTDIR, EISDIR:
- * it is no directory, or one, and the type says otherwise.
+ * Makes a file or directory of the host visible at key, an absolute path, as root's, with the host's permissions. It can
+ * be written if this host process may. Directories that are missing on the way to key are made, and stay. A directory may
+ * be where another one is, which it hides.
+ * EINVAL: no absolute path, no such type, or a pipe or socket of the host. EEXIST: something is there. EFAULT: NULL.
+ * ENOTDIR, EISDIR: it is no directory, or one, and the type says otherwise. ENOENT, EACCES and others: from the host.
  */
 int rump_pub_etfs_register(const char *key, const char *hostpath, enum rump_etfs_type);
 
-/* The size bytes of it that begin at begin. EINVAL also: for a directory; or more than there is. */
+/* The size bytes of it that begin at begin, and no more. EINVAL also: of a directory, or more than there is. */
 int rump_pub_etfs_register_withsize(const char *key, const char *hostpath, enum rump_etfs_type, uint64_t begin,
     uint64_t size);
 
-/* ENOENT: nothing was registered at key. EBUSY: something there is in use. */
+/*
+ * Takes it away again. A file that is open stays so.
+ * ENOENT: nothing was registered at key. EBUSY: a directory, and something there is open or a process's directory.
+ */
 int rump_pub_etfs_remove(const char *key);
 
 #ifdef __cplusplus
