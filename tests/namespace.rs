@@ -562,3 +562,22 @@ fn unix_sockets_have_names_on_mounts() {
         assert_eq!(user(&kernel, 1002).enter(|| sys::connect(stream(), &address)), Err(Errno::EACCES));
     }
 }
+
+#[test]
+fn times_are_set_from_an_open_directory_too() {
+    each_way(|_, top| {
+        let then = std::time::UNIX_EPOCH + std::time::Duration::from_secs(5);
+        sys::mkdir(format!("{top}/d"), 0o755).unwrap();
+        touch(&format!("{top}/d/f")).unwrap();
+        let dir = sys::open(format!("{top}/d"), OpenFlags::RDONLY, 0).unwrap();
+        sys::utimensat(dir, "f", SetTime::Omit, SetTime::At(then)).unwrap();
+        assert_eq!(sys::stat(format!("{top}/d/f")).unwrap().mtime, then);
+        // A path from the root needs no directory.
+        sys::utimensat(-1, format!("{top}/d/f"), SetTime::Omit, SetTime::Now).unwrap();
+        assert_ne!(sys::stat(format!("{top}/d/f")).unwrap().mtime, then);
+        assert_eq!(sys::utimensat(-1, "f", SetTime::Now, SetTime::Now), Err(Errno::EBADF));
+        let file = sys::open(format!("{top}/d/f"), OpenFlags::RDONLY, 0).unwrap();
+        assert_eq!(sys::utimensat(file, "f", SetTime::Now, SetTime::Now), Err(Errno::ENOTDIR));
+        assert_eq!(sys::utimensat(AT_FDCWD, "f", SetTime::Now, SetTime::Now), Err(Errno::ENOENT));
+    });
+}
