@@ -4,6 +4,8 @@ use std::any::type_name;
 use std::marker::PhantomData;
 use std::mem;
 
+use crate::kernel::report;
+
 /// Runs the body of an entry. A panic in it, which only a bug or a file of a Rust embedder's can raise, aborts the host
 /// process with a report: C frames cannot be unwound.
 #[inline(always)]
@@ -34,6 +36,6 @@ fn escaped(body: &str) -> ! {
 /// Reports misuse that no kernel is asked about, and aborts.
 #[cold]
 pub(super) fn fatal(what: &str) -> ! {
-    eprintln!("lwproc: fatal: {what}");
+    report(&format!("lwproc: fatal: {what}"));
     std::process::abort()
 }

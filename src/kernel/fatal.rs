@@ -1,6 +1,7 @@
 //! Fatal errors: misuse that a caller cannot recover from. Reported, then the host process aborts.
 
 use std::fmt;
+use std::io::Write;
 use std::num::NonZeroU32;
 
 use crate::id::{LwpId, Pid};
@@ -63,7 +64,14 @@ impl fmt::Display for Fatal {
 }
 
 pub(super) fn default_hook() -> FatalHook {
-    Box::new(|fatal| eprintln!("{fatal}"))
+    Box::new(|fatal| report(&fatal.to_string()))
+}
+
+/// Writes a line to standard error, in one piece, so that other threads' lines do not come in between. Where it cannot be
+/// written there is nobody to tell.
+#[cold]
+pub(crate) fn report(line: &str) {
+    let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
 impl super::Inner {

@@ -11,6 +11,8 @@ use std::sync::{Arc, OnceLock};
 
 pub use builder::Builder;
 pub(crate) use fatal::FatalHook;
+#[cfg(all(feature = "capi", not(loom)))]
+pub(crate) use fatal::report;
 pub use fatal::{Fatal, FatalKind};
 
 use crate::errno::{Errno, Result};
