@@ -1,5 +1,6 @@
 //! `Lwp`: a lwp that is owned, and so cannot be misused.
 
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 
 use crate::curlwp::{cpu, fatal};
@@ -36,12 +37,47 @@ pub struct Lwp {
 }
 
 impl Lwp {
-    /// Takes over a lwp that this thread started and that is not current; it is Idle from now on.
+    /// Takes over a lwp that this thread started or claimed and that is not current; it is Idle from now on.
     pub(super) fn adopt(kernel: &Kernel, slot: &Slot) -> Self {
         let lwp = Self { kernel: kernel.clone(), id: LwpId::new(kernel.id(), slot.handle()), pid: slot.pid() };
         // SAFETY: started by this thread, and used no more.
         unsafe { slot.lay_aside() };
         lwp
+    }
+
+    /// Takes over a lwp that [`Kernel::rfork`] or [`Kernel::newlwp`] made, and that no host thread has current. It is
+    /// released when this is dropped. Whoever else has its id may still switch to it.
+    ///
+    /// ```
+    /// use lwproc::{FdInherit, Kernel, Lwp, SwitchError, sys};
+    ///
+    /// let kernel = Kernel::new()?;
+    /// kernel.rfork(FdInherit::Clean)?;
+    /// let id = kernel.curlwp().unwrap();
+    /// assert!(matches!(Lwp::from_id(&kernel, id), Err(SwitchError::Running { .. })));
+    /// kernel.switch(None);
+    /// let mut lwp = Lwp::from_id(&kernel, id).unwrap();
+    /// assert_eq!(lwp.enter(|| sys::getpid()), lwp.pid());
+    /// # Ok::<(), lwproc::Errno>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`SwitchError::Running`], [`SwitchError::Stale`], or [`SwitchError::Foreign`]: it is another kernel's.
+    pub fn from_id(kernel: &Kernel, id: LwpId) -> std::result::Result<Self, SwitchError> {
+        if id.kernel() != kernel.id() {
+            return Err(SwitchError::Foreign);
+        }
+        let slot = kernel.inner().lwps.slot(id.handle()).ok_or(SwitchError::Stale)?;
+        slot.claim(id.handle(), cpu(|cpu| cpu.host()))?;
+        Ok(Self::adopt(kernel, slot))
+    }
+
+    /// Gives up the ownership: the lwp goes on living, until it is released by way of its id.
+    pub fn into_id(self) -> LwpId {
+        let lwp = ManuallyDrop::new(self);
+        // SAFETY: the kernel's handle is dropped here, and not again with the lwp.
+        drop(unsafe { std::ptr::read(&lwp.kernel) });
+        lwp.id
     }
 
     /// The lwp's id, for [`Kernel::switch`].

@@ -9,10 +9,12 @@ use std::sync::{Arc, Weak};
 use super::charge::Charge;
 use super::door::{Door, Knock};
 use super::join::JoinHandle;
+#[cfg(feature = "capi")]
+use super::local;
 use super::local::Local;
 use super::reactor::Bell;
 use super::spawn::{SpawnError, SpawnErrorKind};
-use super::task::Task;
+use super::task::{Body, Task};
 use crate::curlwp::cpu;
 use crate::lwp::SwitchError;
 use crate::lwproc::Lwp;
@@ -184,9 +186,24 @@ impl MuxHandle {
         F: FnOnce() -> T + Send + 'static,
     {
         self.leave(lwp, |charge, local| {
-            if let Err((charge, error)) = local.start_fiber(charge, f) {
+            if let Err((charge, error)) = local.start_fiber(charge, f, Body::Fiber) {
                 charge.no_stack(error);
             }
+        })
+    }
+
+    /// Spawns a [`Guest`](Body::Guest), from any host thread.
+    #[cfg(feature = "capi")]
+    pub(crate) fn spawn_guest(&self, lwp: Lwp, f: impl FnOnce() + Send + 'static) -> Result<(), SpawnError> {
+        local::with(|local| match local {
+            Some(local) if local.shared.id == self.shared.id => local.spawn_guest(lwp, f),
+            _ => self
+                .leave(lwp, |charge, local| {
+                    if let Err((charge, error)) = local.start_fiber(charge, f, Body::Guest) {
+                        charge.no_stack(error);
+                    }
+                })
+                .map(drop),
         })
     }
 

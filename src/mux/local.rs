@@ -207,7 +207,7 @@ impl Local {
         self.running.set(task);
         self.come_in(cpu, task);
         let finished = match body {
-            Body::Fiber(fiber) => matches!(fiber.resume(()), CoroutineResult::Return(())),
+            Body::Fiber(fiber) | Body::Guest(fiber) => matches!(fiber.resume(()), CoroutineResult::Return(())),
             Body::Future(future) => future.as_mut().poll(&mut TaskContext::from_waker(task.waker())).is_ready(),
             Body::Main => main(task.waker()),
             Body::Finished => true,
@@ -278,7 +278,7 @@ impl Local {
 
     /// Takes back the stack of a fiber that has finished. Of a future all parts are gone already.
     fn put_away(&self, body: Body) {
-        if let Body::Fiber(fiber) = body
+        if let Body::Fiber(fiber) | Body::Guest(fiber) = body
             && fiber.done()
         {
             self.stacks.borrow_mut().put(fiber.into_stack());
@@ -318,7 +318,12 @@ impl Local {
         self.running.set(task);
         cpu(|cpu| self.come_in(cpu, task));
         match &mut body {
-            Body::Fiber(fiber) => {
+            // It cannot be suspended any more: it comes back when it is done.
+            Body::Guest(fiber) if fiber.started() => {
+                while matches!(fiber.resume(()), CoroutineResult::Yield(())) {}
+                self.put_away(body);
+            }
+            Body::Fiber(fiber) | Body::Guest(fiber) => {
                 exit::catch(|| fiber.force_unwind(), panic);
                 self.put_away(body);
             }
@@ -362,8 +367,8 @@ impl Driver for Local {
 
     fn sleep(&self, host: &[(Arc<HostFd>, Events)], deadline: Option<Instant>) -> Result<()> {
         let task = self.running().ok_or(Errno::EDEADLK)?;
-        if std::thread::panicking() {
-            // Others' code must not run in the midst of this one's unwinding.
+        // Others' code must not run in the midst of this one's unwinding.
+        if std::thread::panicking() || task.cancelled.get() {
             return Err(Errno::EINTR);
         }
         let _armed = match (host, deadline) {
@@ -371,7 +376,8 @@ impl Driver for Local {
             _ => Some(self.arm(task.waker(), host, deadline)?),
         };
         task.suspend();
-        Ok(())
+        // A guest that was cancelled meanwhile.
+        if task.cancelled.get() { Err(Errno::EINTR) } else { Ok(()) }
     }
 
     fn suspended(&self) -> u64 {

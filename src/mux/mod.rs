@@ -71,6 +71,8 @@ mod watched;
 #[cfg(not(loom))]
 mod yields;
 
+#[cfg(all(feature = "capi", not(loom)))]
+pub(crate) use self::yields::runs_here;
 #[cfg(not(loom))]
 pub use self::{
     handle::MuxHandle,

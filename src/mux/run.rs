@@ -117,6 +117,12 @@ impl Mux {
         self.local.spawn_fiber(lwp, f)
     }
 
+    /// Spawns a fiber with frames of C: cancelled, it is not unwound but goes on to its end.
+    #[cfg(feature = "capi")]
+    pub(crate) fn spawn_guest(&self, lwp: Lwp, f: impl FnOnce() + 'static) -> std::result::Result<(), SpawnError> {
+        self.local.spawn_guest(lwp, f)
+    }
+
     /// Runs until all tasks have finished, or it is stopped.
     ///
     /// # Errors

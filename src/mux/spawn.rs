@@ -13,6 +13,7 @@ use pin_project_lite::pin_project;
 use super::charge::Charge;
 use super::join::JoinHandle;
 use super::local::{self, Local};
+use super::stack::Stack;
 use super::task::{Birth, Body};
 use crate::errno::Errno;
 use crate::lwp::SwitchError;
@@ -101,10 +102,21 @@ impl Local {
             return Err(SpawnError { lwp, kind });
         }
         let (charge, join) = Charge::new(lwp);
-        match self.start_fiber(charge, f) {
+        match self.start_fiber(charge, f, Body::Fiber) {
             Ok(()) => Ok(join),
             Err((charge, error)) => Err(SpawnError { lwp: charge.give_back(), kind: SpawnErrorKind::NoStack(error) }),
         }
+    }
+
+    /// Spawns a [`Guest`](Body::Guest).
+    #[cfg(feature = "capi")]
+    pub(super) fn spawn_guest(&self, lwp: Lwp, f: impl FnOnce() + 'static) -> Result<(), SpawnError> {
+        if let Err(kind) = self.shared.own(&lwp) {
+            return Err(SpawnError { lwp, kind });
+        }
+        let (charge, _) = Charge::new(lwp);
+        self.start_fiber(charge, f, Body::Guest)
+            .map_err(|(charge, error)| SpawnError { lwp: charge.give_back(), kind: SpawnErrorKind::NoStack(error) })
     }
 
     /// Makes a task of a future.
@@ -116,11 +128,12 @@ impl Local {
         self.admit(Birth { body: Body::Future(future), slot, handle, packet, ahead });
     }
 
-    /// Makes a task of a fiber.
+    /// Makes a task of a fiber, of that kind.
     pub(super) fn start_fiber<T: 'static>(
         &self,
         charge: Charge<T>,
         f: impl FnOnce() -> T + 'static,
+        kind: fn(Coroutine<(), (), (), Stack>) -> Body,
     ) -> Result<(), (Charge<T>, Errno)> {
         let stack = match self.stacks.borrow_mut().take() {
             Ok(stack) => stack,
@@ -130,7 +143,7 @@ impl Local {
         let packet = charge.packet();
         let begun = Begun { f, charge };
         let fiber = Coroutine::with_stack(stack, move |yielder: &Yielder<(), ()>, ()| begun.run(yielder));
-        self.admit(Birth { body: Body::Fiber(fiber), slot, handle, packet, ahead: ptr::null() });
+        self.admit(Birth { body: kind(fiber), slot, handle, packet, ahead: ptr::null() });
         Ok(())
     }
 }

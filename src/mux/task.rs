@@ -35,6 +35,9 @@ use crate::watch::Entries;
 /// What is left to be run.
 pub(super) enum Body {
     Fiber(Coroutine<(), (), (), Stack>),
+    /// A fiber with frames that cannot be unwound, those of C. Cancelled, it goes on to its end, and nothing suspends it.
+    #[cfg_attr(not(feature = "capi"), expect(dead_code, reason = "C alone spawns them"))]
+    Guest(Coroutine<(), (), (), Stack>),
     Future(Pin<Box<dyn Future<Output = ()>>>),
     /// What `run_until` polls; it keeps it itself.
     Main,
@@ -159,7 +162,8 @@ impl Task {
         !self.slot.is_null()
     }
 
-    /// Suspends the fiber, which is what runs, until its next turn. Unwinds where the fiber is cancelled.
+    /// Suspends the fiber, which is what runs, until its next turn. Unwinds where the fiber is cancelled, unless it is a
+    /// [`Guest`](Body::Guest).
     #[inline]
     pub(super) fn suspend(&self) {
         let here = 0u8;

@@ -25,7 +25,7 @@ pub fn yield_now() {
         let Some(local) = local else { return false };
         let Some(task) = local.running().filter(|task| !task.yielder.get().is_null()) else { return false };
         // Others' code must not run in the midst of this one's unwinding.
-        if !std::thread::panicking() {
+        if !std::thread::panicking() && !task.cancelled.get() {
             local.make_ready(task);
             task.suspend();
         }
@@ -34,6 +34,12 @@ pub fn yield_now() {
     if !yielded {
         std::thread::yield_now();
     }
+}
+
+/// Whether a multiplexer runs on the calling host thread.
+#[cfg(feature = "capi")]
+pub(crate) fn runs_here() -> bool {
+    local::with(|local| local.is_some())
 }
 
 /// Lets others go first, in a future: it is ready when it is polled for the second time, and wakes itself at the first.
