@@ -94,8 +94,8 @@
 //!
 //! ```text
 //! capi
-//! ps
-//! sys   local   wait, park
+//! mux   ps
+//! sys   local   wait  ->  driver, park
 //! lwproc (rfork newlwp switch releaselwp Lwp)  ->  implicit  ->  exit  ->  curlwp
 //! kernel
 //! lwp  ->  proc

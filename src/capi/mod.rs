@@ -1,4 +1,4 @@
-//! The C interface: what `include/rump/rump.h` and `include/rump/rump_syscalls.h` declare.
+//! The C interface: what `include/rump/rump.h`, `include/rump/rump_syscalls.h` and `include/lwproc.h` declare.
 //!
 //! It is there with the feature `capi`, for programs that are written for rump kernels:
 //!
@@ -28,6 +28,7 @@ mod host;
 mod identity;
 mod lwproc;
 mod memory;
+mod mux;
 mod names;
 mod open;
 mod poll;
@@ -59,6 +60,10 @@ pub use identity::{
 pub use lwproc::{
     lwp, rump_pub_lwproc_curlwp, rump_pub_lwproc_newlwp, rump_pub_lwproc_releaselwp, rump_pub_lwproc_rfork,
     rump_pub_lwproc_switch,
+};
+pub use mux::{
+    lwproc_mux, lwproc_mux_free, lwproc_mux_new, lwproc_mux_run, lwproc_mux_sleep, lwproc_mux_spawn, lwproc_mux_stop,
+    lwproc_mux_yield,
 };
 pub use names::{
     rump_sys___getcwd, rump_sys_access, rump_sys_chdir, rump_sys_chmod, rump_sys_chown, rump_sys_chroot,

@@ -367,8 +367,7 @@ impl Driver for Local {
 
     fn sleep(&self, host: &[(Arc<HostFd>, Events)], deadline: Option<Instant>) -> Result<()> {
         let task = self.running().ok_or(Errno::EDEADLK)?;
-        // Others' code must not run in the midst of this one's unwinding.
-        if std::thread::panicking() || task.cancelled.get() {
+        if !task.may_wait() {
             return Err(Errno::EINTR);
         }
         let _armed = match (host, deadline) {
@@ -376,8 +375,8 @@ impl Driver for Local {
             _ => Some(self.arm(task.waker(), host, deadline)?),
         };
         task.suspend();
-        // A guest that was cancelled meanwhile.
-        if task.cancelled.get() { Err(Errno::EINTR) } else { Ok(()) }
+        // A guest that was cancelled meanwhile comes back to this.
+        if task.may_wait() { Ok(()) } else { Err(Errno::EINTR) }
     }
 
     fn suspended(&self) -> u64 {

@@ -51,6 +51,8 @@ pub(super) struct Task {
     pub(super) queued: Cell<bool>,
     /// Whether it is being ended before it has finished.
     pub(super) cancelled: Cell<bool>,
+    /// Whether it is a [`Guest`](Body::Guest).
+    guest: Cell<bool>,
     /// *Atomic*: whether some thread is taking it to the door.
     pub(super) errand: Errand,
     /// Where it stands among the multiplexer's tasks.
@@ -117,6 +119,7 @@ impl Task {
             errand: Errand::new(),
             queued: Cell::new(false),
             cancelled: Cell::new(false),
+            guest: Cell::new(matches!(body, Body::Guest(_))),
             place: Cell::new(0),
             current: Cell::new(slot),
             slot,
@@ -142,6 +145,7 @@ impl Task {
         let Birth { body, slot, handle, packet, ahead } = birth;
         self.queued.set(false);
         self.cancelled.set(false);
+        self.guest.set(matches!(body, Body::Guest(_)));
         self.current.set(slot);
         (self.slot, self.handle, self.packet) = (slot, handle, packet);
         self.ahead.set(ahead);
@@ -160,6 +164,13 @@ impl Task {
     /// Whether it is one of those that were spawned.
     pub(super) fn counts(&self) -> bool {
         !self.slot.is_null()
+    }
+
+    /// Whether the fiber, which is what runs, may be suspended. Not while it unwinds: others' code must not run in the
+    /// midst of that. And not a guest that was cancelled: it is to come to its end.
+    #[inline]
+    pub(super) fn may_wait(&self) -> bool {
+        !std::thread::panicking() && !(self.cancelled.get() && self.guest.get())
     }
 
     /// Suspends the fiber, which is what runs, until its next turn. Unwinds where the fiber is cancelled, unless it is a

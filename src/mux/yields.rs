@@ -24,8 +24,7 @@ pub fn yield_now() {
     let yielded = local::with(|local| {
         let Some(local) = local else { return false };
         let Some(task) = local.running().filter(|task| !task.yielder.get().is_null()) else { return false };
-        // Others' code must not run in the midst of this one's unwinding.
-        if !std::thread::panicking() && !task.cancelled.get() {
+        if task.may_wait() {
             local.make_ready(task);
             task.suspend();
         }
