@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 
-use super::{Model, claim, ends, fds, halt, lwps, mux, newlwp, numbers, procs, segments, switch, wait};
+use super::{Model, claim, ends, fds, guards, halt, lwps, mux, newlwp, numbers, procs, segments, switch, wait};
 use crate::sync::fault::{Fault, Half, Site, sites};
 
-const MODELS: [Model; 40] = [
+const MODELS: [Model; 42] = [
     segments::GROWTH,
     segments::INDICES,
     segments::LIMIT,
@@ -47,6 +47,8 @@ const MODELS: [Model; 40] = [
     mux::ERRAND,
     mux::CLOSE,
     mux::JOIN,
+    guards::CHANGE,
+    guards::OWN,
 ];
 
 /// What `one` is to break, and by which models to look at it: file, line, half, numbers of models.

@@ -8,6 +8,7 @@ mod audit;
 mod claim;
 mod ends;
 mod fds;
+mod guards;
 mod halt;
 mod lwps;
 mod mux;

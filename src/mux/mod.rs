@@ -37,6 +37,7 @@ mod altstack;
 #[cfg(not(loom))]
 mod charge;
 pub(crate) mod door;
+pub(crate) mod guards;
 #[cfg(not(loom))]
 mod handle;
 #[cfg(not(loom))]
@@ -66,8 +67,6 @@ mod stack;
 mod task;
 #[cfg(not(loom))]
 mod timers;
-#[cfg(not(loom))]
-mod watched;
 #[cfg(not(loom))]
 mod yields;
 

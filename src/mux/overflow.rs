@@ -17,8 +17,8 @@ use std::process;
 use std::ptr;
 use std::sync::Arc;
 
-use super::slab::Layout;
-use super::{altstack, watched};
+use super::altstack;
+use super::guards::{GUARDS, Layout};
 use crate::curlwp::cpu;
 use crate::errno::Result;
 use crate::id::LwpId;
@@ -70,7 +70,7 @@ fn done(answer: libc::c_int) -> Result<()> {
 extern "C" fn handle(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     // SAFETY: the kernel passes what it says with SA_SIGINFO. The address is one where the host raised the signal.
     let fault = unsafe { if (*info).si_code > 0 { Some((*info).si_addr()) } else { None } };
-    if let Some(layout) = fault.and_then(|address| watched::guard_at(address.addr())) {
+    if let Some(layout) = fault.and_then(|address| GUARDS.at(address.addr())) {
         report(layout)
     }
     let previous = PREVIOUS.get().zip(SIGNALS.iter().position(|&known| known == signal));

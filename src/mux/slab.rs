@@ -21,26 +21,13 @@ use std::rc::Rc;
 use corosensei::stack::StackPointer;
 use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags};
 
-use super::watched::Watched;
+use super::guards::{GUARDS, Layout, Watched};
 use crate::errno::{Errno, Result};
 
 /// The tops of neighbouring stacks lie this much apart within their pages, so that the frames in which fibers wait do not
 /// all fall into the same sets of the first-level cache.
 const COLOUR: usize = 128;
 const COLOURS: usize = 16;
-
-/// How the pages of a stack are laid out: guard, then what is used, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Layout {
-    pub(super) guard: usize,
-    pub(super) usable: usize,
-}
-
-impl Layout {
-    pub(super) const fn stride(self) -> usize {
-        self.guard + self.usable
-    }
-}
 
 /// What a guard is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +73,7 @@ impl Slab {
                 Err(error) => return Err(error),
             }
         };
-        let watched = Watched::new(low.get(), low.get() + layout.stride() * stacks, layout);
+        let watched = GUARDS.watch(low.get(), low.get() + layout.stride() * stacks, layout);
         Ok(Rc::new(Self {
             low,
             layout,

@@ -2,9 +2,10 @@
 
 use std::rc::Rc;
 
+use super::guards::Layout;
 use super::overflow;
 pub(super) use super::slab::Stack;
-use super::slab::{Guard, Layout, Slab};
+use super::slab::{Guard, Slab};
 use crate::errno::{Errno, Result};
 
 /// The stacks of one multiplexer. Taking one is a pop, giving it back a push: the last that came back goes out first,

@@ -9,10 +9,30 @@
 
 use std::ptr;
 
-use super::slab::Layout;
 use crate::sync::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, fence};
 
-static FIRST: AtomicPtr<Entry> = AtomicPtr::new(ptr::null_mut());
+/// Those of this host process.
+#[cfg(not(loom))]
+pub(super) static GUARDS: Guards = Guards { first: AtomicPtr::new(ptr::null_mut()) };
+
+/// How the pages of a stack are laid out: guard, then what is used, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Layout {
+    pub(crate) guard: usize,
+    pub(crate) usable: usize,
+}
+
+impl Layout {
+    pub(crate) const fn stride(self) -> usize {
+        self.guard + self.usable
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Guards {
+    first: AtomicPtr<Entry>,
+}
 
 #[derive(Debug)]
 struct Entry {
@@ -28,16 +48,7 @@ struct Entry {
 
 /// A slab that the handler knows, until this is dropped.
 #[derive(Debug)]
-pub(super) struct Watched(&'static Entry);
-
-impl Watched {
-    /// Slabs from `low` to `high`, where one stack follows the other as `layout` says.
-    pub(super) fn new(low: usize, high: usize, layout: Layout) -> Self {
-        let entry = Entry::take();
-        entry.set(low, high, layout);
-        Self(entry)
-    }
-}
+pub(crate) struct Watched(&'static Entry);
 
 impl Drop for Watched {
     fn drop(&mut self) {
@@ -47,39 +58,52 @@ impl Drop for Watched {
     }
 }
 
-/// The layout of the slab in one of whose guards `address` lies. Async-signal-safe.
-pub(super) fn guard_at(address: usize) -> Option<Layout> {
-    entries().find_map(|entry| {
-        let (low, high, layout) = entry.get()?;
-        let guarded = (low..high).contains(&address) && (address - low) % layout.stride() < layout.guard;
-        guarded.then_some(layout)
-    })
-}
+impl Guards {
+    #[cfg(loom)]
+    pub(crate) fn new() -> Self {
+        Self { first: AtomicPtr::new(ptr::null_mut()) }
+    }
 
-fn entries() -> impl Iterator<Item = &'static Entry> {
-    // Acquire: pairs with the Release in `take`, which pushes; of the entries behind the first one, too, since each push
-    // continues the one before it.
-    let mut next = FIRST.load(Ordering::Acquire);
-    std::iter::from_fn(move || {
-        // SAFETY: null, or an entry, which is never freed.
-        let entry: &'static Entry = unsafe { next.as_ref() }?;
-        next = entry.next;
-        Some(entry)
-    })
-}
+    /// Watches a slab from `low` to `high`, where one stack follows the other as `layout` says.
+    pub(crate) fn watch(&self, low: usize, high: usize, layout: Layout) -> Watched {
+        let entry = self.take();
+        entry.set(low, high, layout);
+        Watched(entry)
+    }
 
-impl Entry {
+    /// The layout of the slab in one of whose guards `address` lies. Async-signal-safe.
+    pub(crate) fn at(&self, address: usize) -> Option<Layout> {
+        self.entries().find_map(|entry| {
+            let (low, high, layout) = entry.get()?;
+            let guarded = (low..high).contains(&address) && (address - low) % layout.stride() < layout.guard;
+            guarded.then_some(layout)
+        })
+    }
+
+    fn entries(&self) -> impl Iterator<Item = &'static Entry> {
+        // Acquire: pairs with the Release in `take`, which pushes; of the entries behind the first one, too, since each
+        // push continues the one before it.
+        let mut next = self.first.load(Ordering::Acquire);
+        std::iter::from_fn(move || {
+            // SAFETY: null, or an entry, which is never freed.
+            let entry: &'static Entry = unsafe { next.as_ref() }?;
+            next = entry.next;
+            Some(entry)
+        })
+    }
+
     /// An entry that says nothing, for the caller alone to write.
-    fn take() -> &'static Self {
+    fn take(&self) -> &'static Entry {
         // Acquire: pairs with the Release in `drop`.
         let free =
-            |entry: &&Self| entry.taken.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok();
-        if let Some(entry) = entries().find(free) {
+            |entry: &&Entry| entry.taken.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok();
+        if let Some(entry) = self.entries().find(free) {
             return entry;
         }
         let word = || AtomicUsize::new(0);
-        let mut first = FIRST.load(Ordering::Relaxed);
-        let entry = Box::into_raw(Box::new(Self {
+        // Relaxed: nothing is read through it here, and the push continues the one that it follows.
+        let mut first = self.first.load(Ordering::Relaxed);
+        let entry = Box::into_raw(Box::new(Entry {
             taken: AtomicBool::new(true),
             version: word(),
             low: word(),
@@ -89,7 +113,7 @@ impl Entry {
             next: first,
         }));
         // Release: pairs with the Acquire in `entries`.
-        while let Err(now) = FIRST.compare_exchange_weak(first, entry, Ordering::Release, Ordering::Relaxed) {
+        while let Err(now) = self.first.compare_exchange_weak(first, entry, Ordering::Release, Ordering::Relaxed) {
             first = now;
             // SAFETY: it is not in the list yet, so it is nobody else's.
             unsafe { (*entry).next = first };
@@ -97,7 +121,9 @@ impl Entry {
         // SAFETY: never freed, and from now on not written to but through its atomics.
         unsafe { &*entry }
     }
+}
 
+impl Entry {
     fn set(&self, low: usize, high: usize, layout: Layout) {
         // Relaxed: only the caller writes.
         let version = self.version.load(Ordering::Relaxed);
