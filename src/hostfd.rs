@@ -26,7 +26,7 @@ impl HostFd {
         Self { fd, input: AtomicUsize::new(0), output: AtomicUsize::new(0) }
     }
 
-    /// An attempt of this host thread's for `events` was `EAGAIN`.
+    /// An attempt of this host thread's for `events` was `EAGAIN`, or it asked the host, and none of them was there.
     pub(crate) fn found_dry(&self, events: Events) {
         self.set(events, thread::token());
     }

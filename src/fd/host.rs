@@ -208,6 +208,9 @@ impl File for HostFile {
             Class::Socket | Class::Pipe | Class::Device => {
                 let known = watch.as_ref().is_some_and(|watch| watch.knows(&self.fd, events));
                 let now = if known { Events::empty() } else { self.ready(events).unwrap_or(Events::ERR) };
+                if now.is_empty() && !known {
+                    self.fd.found_dry(events);
+                }
                 // The host is asked again before the waiter sleeps, or tells of what it was ready for before: so it may
                 // be entered second.
                 if let (true, Some(watch)) = (now.is_empty(), watch) {

@@ -15,7 +15,7 @@ const SPARE: usize = 64;
 ///
 /// Most deadlines are taken out before their time comes: each is there for the peer that never answers. To take one out
 /// is therefore a look by number, and leaves it in the heap until it is the first there, or until the heap is half full
-/// of such. (Over 1,000 deadlines a tree took five times as long to take one out and add another, over 10,000 seven.)
+/// of such. (To take one of 1,000 out and add another takes three times as long in a tree, of 10,000 four.)
 #[derive(Debug, Default)]
 pub(super) struct Timers(RefCell<Inner>);
 

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
+use std::task::Waker;
 
 use rustix::pipe::pipe;
 
@@ -140,7 +141,7 @@ fn a_pipe_without_a_reader_is_broken() {
 #[test]
 fn only_what_is_not_ready_is_handed_to_the_watch() {
     let (reader, writer) = blocking_pipe();
-    let mut watch = Watch::new(std::task::Waker::noop());
+    let mut watch = Watch::new(Waker::noop());
     writer.poll(Events::OUT, Some(&mut watch));
     assert!(watch.host_fds().is_empty());
     reader.poll(Events::IN, Some(&mut watch));
@@ -208,4 +209,24 @@ fn a_directory_is_listed_from_any_position() {
     assert_eq!(file.read_at(&mut [0], 0), Err(Errno::EISDIR));
     assert_eq!(file.read_dir(u64::MAX).unwrap_err(), Errno::EINVAL);
     fs::remove_dir_all(&dir).unwrap();
+}
+
+#[test]
+fn a_waiter_with_edges_does_not_ask_the_host_what_this_thread_has_found() {
+    let (reader, writer) = pipe().unwrap();
+    let reader = HostFile::new(reader).unwrap();
+    let read = || reader.read_at(&mut [0], 0).is_err();
+    let look = || reader.poll(Events::IN, None).is_empty();
+    for finds_nothing in [&read as &dyn Fn() -> bool, &look] {
+        assert!(finds_nothing());
+        rustix::io::write(&writer, b"x").unwrap();
+        let mut watch = Watch::with_edges(Waker::noop());
+        assert_eq!(reader.poll(Events::IN, Some(&mut watch)), Events::empty());
+        assert_eq!(watch.host_fds().len(), 1, "so the edge will tell");
+        assert_eq!(reader.poll(Events::IN, Some(&mut Watch::new(Waker::noop()))), Events::IN);
+        // Told of a change, it asks.
+        reader.fd.changed(Events::IN);
+        assert_eq!(reader.poll(Events::IN, Some(&mut Watch::with_edges(Waker::noop()))), Events::IN);
+        assert_eq!(reader.read_at(&mut [0; 2], 0), Ok(1));
+    }
 }
