@@ -10,6 +10,8 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Instant;
 
+use smallvec::SmallVec;
+
 use crate::errno::Result;
 use crate::hostfd::HostFd;
 use crate::lwp::Slot;
@@ -57,7 +59,7 @@ pub(crate) trait Driver {
 pub(crate) struct Armed {
     /// The driver's number.
     pub(crate) driver: u64,
-    pub(crate) host: Vec<Watched>,
+    pub(crate) host: SmallVec<[Watched; 1]>,
     pub(crate) timer: Option<u64>,
 }
 

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use bitflags::bitflags;
+use smallvec::SmallVec;
 
 use crate::hostfd::HostFd;
 use crate::sync::{AtomicUsize, Mutex, Ordering, fence};
@@ -157,8 +158,9 @@ pub struct Watch<'w> {
 /// What a waiter has entered. Dropped, it has left all.
 #[derive(Debug, Default)]
 pub(crate) struct Entries {
-    queues: Vec<(Arc<WaitQueue>, u64)>,
-    host: Vec<(Arc<HostFd>, Events)>,
+    /// Most wait for one thing.
+    queues: SmallVec<[(Arc<WaitQueue>, u64); 1]>,
+    host: SmallVec<[(Arc<HostFd>, Events); 1]>,
 }
 
 impl<'w> Watch<'w> {

@@ -400,7 +400,7 @@ impl Driver for Local {
     }
 
     fn arm(&self, waker: &Waker, host: &[(Arc<HostFd>, Events)], deadline: Option<Instant>) -> Result<Armed> {
-        let mut armed = Armed { driver: self.shared.id, host: Vec::new(), timer: None };
+        let mut armed = Armed { driver: self.shared.id, host: Default::default(), timer: None };
         for (fd, events) in host {
             armed.host.push(self.reactor.watch(fd, *events, waker)?);
         }

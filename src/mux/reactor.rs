@@ -28,6 +28,7 @@ use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{EventfdFlags, Timespec};
 use rustix::io::Errno as HostErrno;
+use smallvec::SmallVec;
 
 use crate::driver::Watched;
 use crate::errno::{Errno, Result};
@@ -76,7 +77,7 @@ struct Source {
     /// Which of the registrations under this number is its own.
     mark: u32,
     /// In the order of their keys.
-    waiters: Vec<Waiter>,
+    waiters: SmallVec<[Waiter; 1]>,
 }
 
 struct Waiter {
@@ -245,7 +246,7 @@ impl Sources {
             left.extend(self.by_number.extract_if(|_, source| source.fd.strong_count() == 0).map(|(_, source)| source));
             self.crowded = (2 * self.by_number.len()).max(64);
         }
-        let source = Source { fd: Arc::downgrade(fd), mark, waiters: Vec::new() };
+        let source = Source { fd: Arc::downgrade(fd), mark, waiters: SmallVec::new() };
         left.extend(self.by_number.insert(number, source));
         self.waiters -= left.iter().map(|source| source.waiters.len()).sum::<usize>();
         left
@@ -263,7 +264,13 @@ impl Source {
         if let Some(fd) = self.fd.upgrade() {
             fd.changed(events);
         }
-        woken.extend(self.waiters.extract_if(.., |waiter| waiter.events.intersects(events)).map(|waiter| waiter.waker));
+        self.waiters.retain(|waiter| {
+            let told = waiter.events.intersects(events);
+            if told {
+                woken.push(std::mem::replace(&mut waiter.waker, Waker::noop().clone()));
+            }
+            !told
+        });
     }
 }
 
