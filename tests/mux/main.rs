@@ -1,6 +1,7 @@
 //! The multiplexer: fibers and futures, each in its lwp, on one host thread.
 
 mod contexts;
+mod edges;
 mod ends;
 mod fairness;
 mod joining;
