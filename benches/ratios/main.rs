@@ -9,6 +9,7 @@ mod memory;
 mod multiplexing;
 mod operations;
 mod table;
+mod waking;
 
 use std::time::Duration;
 
@@ -36,6 +37,7 @@ fn main() {
         operations::the_rest,
         operations::on_two_threads,
         multiplexing::lives,
+        waking::rows,
         operations::switching,
         multiplexing::yields,
     ] {

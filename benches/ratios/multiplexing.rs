@@ -11,10 +11,11 @@ use crate::operations::bare_claim;
 use crate::table::Row;
 use crate::table::Target::{self, None, Times};
 
-/// The targets were set where F is 2.2 ns.
+/// What F took, in nanoseconds, where the targets were set.
 const F: f64 = 2.2;
 
-fn ns(most: f64) -> Target {
+/// At most so many nanoseconds where F takes 2.2.
+pub(crate) fn ns(most: f64) -> Target {
     // To two digits.
     Times("F", (most / F * 100.0).round() / 100.0)
 }

@@ -6,14 +6,16 @@
 //!
 //! # A round
 //!
-//! 1. *Turns*, as many as the budget allows or until nobody is ready. The queue of those who are ready belongs to the host
+//! 1. *Turns*, 32 or until nobody is ready. The queue of those who are ready belongs to the host
 //!    thread: no atomics. To change lwps is a store to the thread's cells, since the multiplexer has claimed them all.
 //! 2. *The door*: what other threads left, woken tasks and new ones. They leave them in a lock-free queue; all that come
 //!    while the multiplexer is awake, or until it is, ring no bell, and one ring ends a sleep.
-//! 3. *Descriptors and timers*, by `polling`: a descriptor is registered once, and the host tells each change once.
+//! 3. *Descriptors and timers*, when the budget of turns is used up: a descriptor is registered with the host's epoll once,
+//!    which tells each change once.
 //! 4. *Sleep*, when nobody is ready: first a spin for wakes from other threads, as long as that pays, then in the host's poll.
 //!
-//! So the wait of one who was woken is bounded: by one budget, and by those who were ready before it.
+//! So the wait of one who was woken is bounded: by the turns until the look that finds it, and by those who were ready
+//! before it.
 //!
 //! # What stays where
 //!

@@ -57,8 +57,8 @@ impl MuxBuilder {
         self
     }
 
-    /// How many turns it gives before it looks at descriptors, timers, and what other threads left, 256 unless set. At
-    /// least 1.
+    /// How many turns it gives before it looks at descriptors and timers, 256 unless set. At least 1. What other threads
+    /// left it takes in after 32 turns, or so many.
     pub fn budget(mut self, turns: u32) -> Self {
         self.budget = turns.max(1);
         self

@@ -61,6 +61,11 @@ pub struct Mux {
     not_send: PhantomData<*const ()>,
 }
 
+/// How many turns are given before the door is looked at: that takes no system call.
+const DOOR_TURNS: u32 = 32;
+/// How much is taken in at a time.
+const TAKEN_IN: u32 = 256;
+
 /// Why the loop came to its end.
 enum End {
     /// What was to finish has finished.
@@ -210,31 +215,36 @@ fn turns(local: &Local, spin: &mut Spin, budget: u32, main: Option<&mut dyn FnMu
     let mut nobody = |_: &Waker| false;
     let main = main.unwrap_or(&mut nobody);
     let mut woken = Vec::new();
+    let mut left = budget;
     loop {
+        let turns = left.min(DOOR_TURNS);
         // Once a round: the address of the thread's cells does not change.
-        if cpu(|cpu| round(local, cpu, budget, main)) {
+        if cpu(|cpu| round(local, cpu, turns, main)) {
             return Ok(End::Done);
         }
-        take_in(local, budget);
+        take_in(local);
         if local.shared.take_stop() {
             return Ok(End::Stopped);
         }
         if until_all && local.unfinished.get() == 0 && local.shared.door().is_empty() {
             return Ok(End::Done);
         }
-        if local.ready_len() != 0 {
-            look(local, Some(Duration::ZERO), &mut woken)?;
-        } else {
+        left -= turns;
+        if local.ready_len() == 0 {
             idle(local, spin, &mut woken)?;
+            left = budget;
+        } else if left == 0 {
+            look(local, Some(Duration::ZERO), &mut woken)?;
+            left = budget;
         }
     }
 }
 
-/// Turns, until the budget is used up or nobody is ready. Whether `main` has finished.
+/// So many turns, or until nobody is ready. Whether `main` has finished.
 #[inline]
-fn round(local: &Local, cpu: &Cpu, budget: u32, main: &mut dyn FnMut(&Waker) -> bool) -> bool {
+fn round(local: &Local, cpu: &Cpu, turns: u32, main: &mut dyn FnMut(&Waker) -> bool) -> bool {
     let mut finished = false;
-    for _ in 0..budget {
+    for _ in 0..turns {
         match local.next_turn(cpu, main) {
             Some(false) => {
                 if local.shared.is_to_stop() {
@@ -252,9 +262,9 @@ fn round(local: &Local, cpu: &Cpu, budget: u32, main: &mut dyn FnMut(&Waker) -> 
     finished
 }
 
-/// Takes in what other threads have left, as much as a round has turns.
-fn take_in(local: &Local, budget: u32) {
-    for _ in 0..budget {
+/// Takes in what other threads have left: not more at a time than can keep those waiting who are ready.
+fn take_in(local: &Local) {
+    for _ in 0..TAKEN_IN {
         match local.shared.door().take() {
             Some(Left::Woken(task)) => {
                 task.errand.end();

@@ -5,6 +5,7 @@ mod edges;
 mod ends;
 mod fairness;
 mod joining;
+mod runaway;
 mod sockets;
 mod threads;
 
