@@ -1,7 +1,7 @@
 //! What a multiplexer does for the waits on its host thread: the hook through which [`wait`](crate::wait) finds it.
 //!
 //! A host thread that runs a multiplexer has a driver. What waits in one of its fibers is suspended by it; a future hands
-//! it what it waits for beside its wakers.
+//! it what it waits for beside its wakers. While a plain host thread blocks on a future it has a [lesser](crate::alone) one.
 
 use std::cell::Cell;
 use std::os::fd::RawFd;
@@ -12,16 +12,18 @@ use std::time::Instant;
 
 use smallvec::SmallVec;
 
-use crate::errno::Result;
+use crate::errno::{Errno, Result};
 use crate::hostfd::HostFd;
 use crate::lwp::Slot;
-use crate::sync::host_local;
+use crate::sync::{AtomicU64, Ordering, host_local};
 use crate::watch::{Events, WaitQueue};
 
-/// See the module.
+/// See the module. One without fibers has what is said of them as it stands here.
 pub(crate) trait Driver {
     /// The waker of the fiber that runs; `None` when none does. Good until the fiber ends.
-    fn fiber(&self) -> Option<&Waker>;
+    fn fiber(&self) -> Option<&Waker> {
+        None
+    }
 
     /// Whether `slot` is that of the lwp whose turn it is.
     fn is_turn_of(&self, slot: *const Slot) -> bool;
@@ -30,18 +32,33 @@ pub(crate) trait Driver {
     /// for no reason.
     ///
     /// # Errors
-    /// `ENOMEM`, `ENOSPC`: the host cannot watch more.
-    fn sleep(&self, host: &[(Arc<HostFd>, Events)], deadline: Option<Instant>) -> Result<()>;
+    /// `ENOMEM`, `ENOSPC`: the host cannot watch more. `EDEADLK`: no fiber runs.
+    fn sleep(&self, host: &[(Arc<HostFd>, Events)], deadline: Option<Instant>) -> Result<()> {
+        let _ = (host, deadline);
+        Err(Errno::EDEADLK)
+    }
 
     /// How often the fiber that runs was suspended.
-    fn suspended(&self) -> u64;
+    fn suspended(&self) -> u64 {
+        0
+    }
 
     /// Whether the fiber that runs is in `interrupts`.
-    fn is_in(&self, interrupts: &Arc<WaitQueue>) -> bool;
+    fn is_in(&self, interrupts: &Arc<WaitQueue>) -> bool {
+        let _ = interrupts;
+        false
+    }
 
     /// Enters the fiber that runs in `interrupts`, and in no other of these from now on: it stays there over its waits,
     /// to be woken when its process is killed.
-    fn enter(&self, interrupts: &Arc<WaitQueue>);
+    fn enter(&self, interrupts: &Arc<WaitQueue>) {
+        let _ = interrupts;
+    }
+
+    /// Whether a waiter is told of what becomes ready between its look and its sleep, and so need not ask the host twice.
+    fn tells_edges(&self) -> bool {
+        true
+    }
 
     /// Wakes `waker` when one of `host` is ready, or at `deadline`, until that is disarmed.
     ///
@@ -78,6 +95,12 @@ impl Drop for Armed {
             }
         });
     }
+}
+
+/// A number for a driver.
+pub(crate) fn number() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 host_local! {

@@ -95,7 +95,7 @@
 //! ```text
 //! capi
 //! mux   ps
-//! sys   local   wait  ->  driver, park
+//! sys   local   wait  ->  alone  ->  driver, park
 //! lwproc (rfork newlwp switch releaselwp Lwp)  ->  implicit  ->  exit  ->  curlwp
 //! kernel
 //! lwp  ->  proc
@@ -112,6 +112,8 @@
 //!
 //! rump_lwproc(3), rfork(2), NetBSD; POSIX.1-2024 for the system calls.
 
+#[cfg(not(loom))]
+mod alone;
 #[cfg(all(feature = "capi", not(loom)))]
 pub mod capi;
 mod cred;
@@ -161,6 +163,7 @@ pub use lwproc::{FdInherit, Lwp, ProcOptions};
 pub use mux::{JoinError, JoinHandle, Mux, MuxBuilder, MuxHandle, Runtime};
 pub use ps::{Ps, PsRow};
 pub use vfs::{Access, MountOptions, SetTime};
+pub use wait::block_on;
 pub use watch::{Events, WaitQueue, Watch};
 
 /// The examples of the README run with those of the documentation.

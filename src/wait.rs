@@ -6,6 +6,8 @@
 //! - a plain host thread parks, in a `poll(2)` if host descriptors are watched ([`until`]);
 //! - a fiber is suspended, and its multiplexer goes on with others ([`until`]);
 //! - a future answers `Pending` to whoever polls it ([`Wait`]).
+//!
+//! Any future is an attempt, too ([`block_on`]).
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -15,14 +17,15 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 #[cfg(not(loom))]
+use crate::alone::Alone;
+#[cfg(not(loom))]
 use crate::driver::{self, Armed, Driver};
 use crate::errno::{Errno, Result};
+use crate::hostfd::HostFd;
 use crate::implicit::current;
 use crate::park::Parker;
 use crate::sync::host_local;
-#[cfg(not(loom))]
-use crate::watch::Entries;
-use crate::watch::Watch;
+use crate::watch::{Entries, Events, Watch};
 
 /// Repeats `attempt` until it is ready.
 ///
@@ -53,6 +56,26 @@ fn park_until<T>(deadline: Option<Instant>, attempt: &mut impl FnMut(&mut Watch<
             return result;
         }
         parker.0.park(watch.host_fds(), deadline)?;
+    }
+}
+
+/// [`until`] for a plain host thread whose attempt is a future.
+#[cfg(not(loom))]
+fn park_alone<T>(deadline: Option<Instant>, attempt: &mut impl FnMut(&mut Watch<'_>) -> Poll<Result<T>>) -> Result<T> {
+    let alone = Alone::new();
+    let parker = Own::take();
+    let waker = Waker::from(Arc::clone(&parker.0));
+    loop {
+        let mut watch = Watch::new(&waker);
+        enter_interrupts(&mut watch);
+        let driving = alone.enter();
+        if let Poll::Ready(result) = look(&mut watch, deadline, attempt) {
+            return result;
+        }
+        drop(driving);
+        let (host, first) = alone.waits(deadline);
+        parker.0.park(&host, first)?;
+        alone.rouse();
     }
 }
 
@@ -97,11 +120,12 @@ fn look<T>(
     deadline: Option<Instant>,
     attempt: &mut impl FnMut(&mut Watch<'_>) -> Poll<Result<T>>,
 ) -> Poll<Result<T>> {
-    if current(|current| current.proc().lwps.exiting()) {
-        return Poll::Ready(Err(Errno::EINTR));
-    }
     if let Poll::Ready(result) = attempt(watch) {
         return Poll::Ready(result);
+    }
+    // What need not wait is not interrupted: a killed process has its things to put in order.
+    if current(|current| current.proc().lwps.exiting()) {
+        return Poll::Ready(Err(Errno::EINTR));
     }
     if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
         return Poll::Ready(Err(Errno::ETIMEDOUT));
@@ -109,61 +133,142 @@ fn look<T>(
     Poll::Pending
 }
 
-/// Waits for `future` as [`until`] does for an attempt.
+/// Runs `future` to its end, in the context of the caller: a fiber is suspended while it is pending, a plain host thread
+/// parks. Within a future it holds up the whole multiplexer: await there.
+///
+/// Whatever [`sys::aio`](crate::sys::aio) waits for can be waited for, host descriptors and times too.
 ///
 /// # Errors
-/// `EINTR`: the process was killed. `ETIMEDOUT`: it was not ready by `deadline`.
-pub(crate) fn block_on<F: Future>(deadline: Option<Instant>, future: F) -> Result<F::Output> {
+/// `EINTR`: the process was killed, and the future, polled once more, was not ready; it has been dropped. Calls of `sys::aio`
+/// that wait are ready then, with their own `EINTR`. `ENFILE`, `EMFILE`, `ENOMEM`, `ENOSPC`: the host has nothing left to
+/// wait with.
+///
+/// # Panics
+/// When the future does.
+///
+/// ```
+/// use lwproc::{Kernel, block_on, sys};
+///
+/// Kernel::new()?.enter(|| {
+///     let (reader, writer) = sys::pipe()?;
+///     let mut buf = [0; 5];
+///     let talk = async {
+///         sys::aio::write(writer, b"hello").await?;
+///         sys::aio::read(reader, &mut buf).await
+///     };
+///     assert_eq!(block_on(talk)?, Ok(5));
+///     Ok::<(), lwproc::Errno>(())
+/// })?;
+/// # Ok::<(), lwproc::Errno>(())
+/// ```
+pub fn block_on<F: Future>(future: F) -> Result<F::Output> {
+    block_until(None, future)
+}
+
+/// [`block_on`] until `deadline`.
+///
+/// # Errors
+/// As there, and `ETIMEDOUT`: it was not ready by `deadline`.
+pub(crate) fn block_until<F: Future>(deadline: Option<Instant>, future: F) -> Result<F::Output> {
     let mut future = pin!(future);
-    until(deadline, |watch| future.as_mut().poll(&mut Context::from_waker(watch.waker())).map(Ok))
+    let mut attempt = |watch: &mut Watch<'_>| future.as_mut().poll(&mut Context::from_waker(watch.waker())).map(Ok);
+    #[cfg(not(loom))]
+    if driver::with(|driver| driver.is_none_or(|driver| driver.fiber().is_none())) {
+        return park_alone(deadline, &mut attempt);
+    }
+    until(deadline, &mut attempt)
 }
 
 /// [`until`] as a future: it is polled with its lwp current.
 ///
-/// Host descriptors and deadlines are watched by the multiplexer that polls it. Where there is none, a wait for one of
-/// them is `EOPNOTSUPP`.
-#[cfg(not(loom))]
+/// Host descriptors and deadlines are watched by the driver of the host thread that polls it. Where there is none, a wait
+/// for one of them is `EOPNOTSUPP`.
+///
+/// Whatever wakes it stays entered from one poll to the next. Each poll enters the waker that it is given, looks, and lets
+/// the former one's entries go only then: a change in between is seen or told. So it may be polled for no reason, with
+/// another waker, and on another host thread. Dropped, it has left all.
 #[must_use]
 pub(crate) struct Wait<A> {
     deadline: Option<Instant>,
     attempt: A,
     /// What the last look has entered, as long as that must wake.
     entries: Entries,
+    #[cfg(not(loom))]
     armed: Armed,
 }
 
-#[cfg(not(loom))]
 impl<A> Wait<A> {
     pub(crate) fn new(deadline: Option<Instant>, attempt: A) -> Self {
-        Self { deadline, attempt, entries: Entries::default(), armed: Armed::default() }
+        Self {
+            deadline,
+            attempt,
+            entries: Entries::default(),
+            #[cfg(not(loom))]
+            armed: Armed::default(),
+        }
+    }
+
+    /// Has the driver wake `waker` for what no queue tells.
+    #[cfg(not(loom))]
+    fn arm(&mut self, waker: &Waker, host: &[(Arc<HostFd>, Events)]) -> Result<()> {
+        let armed = match (host, self.deadline) {
+            ([], None) => Armed::default(),
+            _ => driver::with(|driver| driver.ok_or(Errno::EOPNOTSUPP)?.arm(waker, host, self.deadline))?,
+        };
+        // Armed anew before the former is disarmed.
+        self.armed = armed;
+        Ok(())
+    }
+
+    #[cfg(loom)]
+    fn arm(&mut self, _: &Waker, host: &[(Arc<HostFd>, Events)]) -> Result<()> {
+        if host.is_empty() && self.deadline.is_none() { Ok(()) } else { Err(Errno::EOPNOTSUPP) }
+    }
+
+    /// Leaves all that would wake it.
+    fn leave(&mut self) {
+        self.entries = Entries::default();
+        #[cfg(not(loom))]
+        {
+            self.armed = Armed::default();
+        }
     }
 }
 
-#[cfg(not(loom))]
 impl<A: Unpin + FnMut(&mut Watch<'_>) -> Poll<Result<T>>, T> Future for Wait<A> {
     type Output = Result<T>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
         let wait = &mut *self;
-        let mut watch = Watch::with_edges(cx.waker());
+        let mut watch = watch(cx.waker());
         enter_interrupts(&mut watch);
         let looked = look(&mut watch, wait.deadline, &mut wait.attempt);
-        let armed = match looked {
-            Poll::Ready(_) => Armed::default(),
-            Poll::Pending if watch.host_fds().is_empty() && wait.deadline.is_none() => Armed::default(),
-            Poll::Pending => match driver::with(|driver| match driver {
-                Some(driver) => driver.arm(cx.waker(), watch.host_fds(), wait.deadline),
-                None => Err(Errno::EOPNOTSUPP),
-            }) {
-                Ok(armed) => armed,
-                Err(error) => return Poll::Ready(Err(error)),
-            },
-        };
-        // Entered anew before the former look's entries go.
-        wait.armed = armed;
-        wait.entries = if looked.is_ready() { Entries::default() } else { watch.into_entries() };
-        looked
+        let waits = if looked.is_pending() { wait.arm(cx.waker(), watch.host_fds()) } else { Ok(()) };
+        match (looked, waits) {
+            (Poll::Pending, Ok(())) => {
+                // Entered anew before the former look's entries go.
+                wait.entries = watch.into_entries();
+                Poll::Pending
+            }
+            (Poll::Pending, Err(error)) => {
+                wait.leave();
+                Poll::Ready(Err(error))
+            }
+            (ready, _) => {
+                wait.leave();
+                ready
+            }
+        }
     }
+}
+
+/// A waiter that the host thread's driver, if there is one, will have woken.
+fn watch(waker: &Waker) -> Watch<'_> {
+    #[cfg(not(loom))]
+    if driver::with(|driver| driver.is_some_and(Driver::tells_edges)) {
+        return Watch::with_edges(waker);
+    }
+    Watch::new(waker)
 }
 
 host_local! {

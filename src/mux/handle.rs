@@ -3,7 +3,6 @@
 use std::fmt;
 use std::future::Future;
 use std::num::NonZeroU32;
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 
 use super::charge::Charge;
@@ -16,6 +15,7 @@ use super::reactor::Bell;
 use super::spawn::{SpawnError, SpawnErrorKind};
 use super::task::{Body, Task};
 use crate::curlwp::cpu;
+use crate::driver;
 use crate::lwp::SwitchError;
 use crate::lwproc::Lwp;
 use crate::sync::{AtomicBool, AtomicU32, Ordering};
@@ -69,9 +69,8 @@ impl Load {
 
 impl Shared {
     pub(super) fn new(name: Box<str>, kernel: NonZeroU32, bell: &Arc<Bell>) -> Arc<Self> {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
         Arc::new(Self {
-            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            id: driver::number(),
             name,
             kernel,
             host: cpu(|cpu| cpu.host()),

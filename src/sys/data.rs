@@ -2,8 +2,9 @@
 
 use std::io::{IoSlice, IoSliceMut, SeekFrom};
 
+use super::call::{Call, block};
 use super::file;
-use super::ready::until_ready;
+use super::ready::{Attempt, until_ready};
 use crate::errno::{Errno, Result};
 use crate::fd::{FileKind, OpenFile, OpenFlags};
 use crate::id::Fd;
@@ -32,9 +33,13 @@ const PIECE: usize = 1 << 20;
 /// Source: POSIX.1-2024, section read.
 #[inline]
 pub fn read(fd: Fd, buf: &mut [u8]) -> Result<usize> {
-    let open = readable(fd)?;
+    block(reading(fd, buf)?)
+}
+
+#[inline]
+pub(super) fn reading(fd: Fd, buf: &mut [u8]) -> Result<impl Call<Output = usize>> {
     let len = buf.len().min(TRANSFER_MAX);
-    until_ready(&open, Events::IN, || {
+    Ok(until_ready(readable(fd)?, Events::IN, move |open: &OpenFile| {
         if !open.file().seekable() {
             return open.read_at(&mut buf[..len], 0);
         }
@@ -42,7 +47,7 @@ pub fn read(fd: Fd, buf: &mut [u8]) -> Result<usize> {
         let read = open.read_at(&mut buf[..room(*offset, len)], *offset)?;
         *offset += read as u64;
         Ok(read)
-    })
+    }))
 }
 
 /// Reads at `at`; the descriptor's offset stays.
@@ -52,10 +57,15 @@ pub fn read(fd: Fd, buf: &mut [u8]) -> Result<usize> {
 ///
 /// Source: POSIX.1-2024, section pread.
 pub fn pread(fd: Fd, buf: &mut [u8], at: u64) -> Result<usize> {
+    block(reading_at(fd, buf, at)?)
+}
+
+#[inline]
+pub(super) fn reading_at(fd: Fd, buf: &mut [u8], at: u64) -> Result<impl Call<Output = usize>> {
     let open = readable(fd)?;
     check_position(&open, at)?;
     let len = room(at, buf.len().min(TRANSFER_MAX));
-    until_ready(&open, Events::IN, || open.read_at(&mut buf[..len], at))
+    Ok(until_ready(open, Events::IN, move |open: &OpenFile| open.read_at(&mut buf[..len], at)))
 }
 
 /// Reads as [`read`] does, into one buffer after the other. From a stream it takes at most 65,536 bytes.
@@ -65,22 +75,30 @@ pub fn pread(fd: Fd, buf: &mut [u8], at: u64) -> Result<usize> {
 ///
 /// Source: POSIX.1-2024, section readv.
 pub fn readv(fd: Fd, bufs: &mut [IoSliceMut<'_>]) -> Result<usize> {
+    block(reading_each(fd, bufs)?)
+}
+
+pub(super) fn reading_each(fd: Fd, bufs: &mut [IoSliceMut<'_>]) -> Result<impl Call<Output = usize>> {
     let open = readable(fd)?;
     let len = total(bufs.iter().map(|buf| buf.len()), bufs.len())?;
-    if open.file().seekable() {
-        return until_ready(&open, Events::IN, || read_each(&open, bufs, len));
-    }
+    let seekable = open.file().seekable();
     // In one piece: the next read of a stream could wait, and the rest of a datagram would be lost.
-    let mut gathered = allocate(len.min(GATHERED))?;
-    gathered.resize(len.min(GATHERED), 0);
-    let read = until_ready(&open, Events::IN, || open.read_at(&mut gathered, 0))?;
-    let mut rest = &gathered[..read];
-    for buf in bufs {
-        let (now, later) = rest.split_at(buf.len().min(rest.len()));
-        buf[..now.len()].copy_from_slice(now);
-        rest = later;
-    }
-    Ok(read)
+    let piece = if seekable { 0 } else { len.min(GATHERED) };
+    let mut gathered = allocate(piece)?;
+    gathered.resize(piece, 0);
+    Ok(until_ready(open, Events::IN, move |open: &OpenFile| {
+        if seekable {
+            return read_each(open, bufs, len);
+        }
+        let read = open.read_at(&mut gathered, 0)?;
+        let mut rest = &gathered[..read];
+        for buf in &mut *bufs {
+            let (now, later) = rest.split_at(buf.len().min(rest.len()));
+            buf[..now.len()].copy_from_slice(now);
+            rest = later;
+        }
+        Ok(read)
+    }))
 }
 
 fn read_each(open: &OpenFile, bufs: &mut [IoSliceMut<'_>], len: usize) -> Result<usize> {
@@ -117,24 +135,48 @@ fn read_each(open: &OpenFile, bufs: &mut [IoSliceMut<'_>], len: usize) -> Result
 /// Source: POSIX.1-2024, section write.
 #[inline]
 pub fn write(fd: Fd, buf: &[u8]) -> Result<usize> {
-    write_to(&writable(fd)?, buf)
+    block(writing(fd, buf)?)
 }
 
-fn write_to(open: &OpenFile, buf: &[u8]) -> Result<usize> {
+#[inline]
+pub(super) fn writing(fd: Fd, buf: &[u8]) -> Result<impl Call<Output = usize>> {
     let buf = &buf[..buf.len().min(TRANSFER_MAX)];
-    if open.file().seekable() {
-        return until_ready(open, Events::OUT, || write_at_offset(open, buf));
+    Ok(until_ready(writable(fd)?, Events::OUT, Writing { buf, written: 0 }))
+}
+
+struct Writing<'b> {
+    buf: &'b [u8],
+    written: usize,
+}
+
+impl Attempt for Writing<'_> {
+    type Output = usize;
+
+    #[inline]
+    fn attempt(&mut self, open: &OpenFile) -> Result<usize> {
+        write_on(open, self.buf, &mut self.written)?;
+        Ok(self.written)
     }
-    let mut written = 0;
+
+    #[inline]
+    fn partly(&self) -> Option<usize> {
+        (self.written > 0).then_some(self.written)
+    }
+}
+
+/// Writes what is left of `buf`, of a stream in as many pieces as it takes.
+#[inline]
+fn write_on(open: &OpenFile, buf: &[u8], written: &mut usize) -> Result<()> {
+    if open.file().seekable() {
+        *written = write_at_offset(open, buf)?;
+        return Ok(());
+    }
     loop {
-        match until_ready(open, Events::OUT, || open.write_at(&buf[written..], 0)) {
-            Ok(more) => written += more,
-            Err(_) if written > 0 => return Ok(written),
-            Err(error) => return Err(error),
-        }
+        let more = open.write_at(&buf[*written..], 0)?;
+        *written += more;
         // A device may take nothing and say so.
-        if written == 0 || written == buf.len() || open.flags().contains(OpenFlags::NONBLOCK) {
-            return Ok(written);
+        if more == 0 || *written == buf.len() || open.flags().contains(OpenFlags::NONBLOCK) {
+            return Ok(());
         }
     }
 }
@@ -159,10 +201,15 @@ fn write_at_offset(open: &OpenFile, buf: &[u8]) -> Result<usize> {
 ///
 /// Source: POSIX.1-2024, section pwrite.
 pub fn pwrite(fd: Fd, buf: &[u8], at: u64) -> Result<usize> {
+    block(writing_at(fd, buf, at)?)
+}
+
+#[inline]
+pub(super) fn writing_at(fd: Fd, buf: &[u8], at: u64) -> Result<impl Call<Output = usize>> {
     let open = writable(fd)?;
     check_position(&open, at)?;
     let buf = up_to_the_end(&buf[..buf.len().min(TRANSFER_MAX)], at)?;
-    until_ready(&open, Events::OUT, || open.write_at(buf, at))
+    Ok(until_ready(open, Events::OUT, move |open: &OpenFile| open.write_at(buf, at)))
 }
 
 /// Writes as [`write()`] does, one buffer after the other, in pieces of 1 MiB if need be. Up to that length nothing comes
@@ -173,22 +220,44 @@ pub fn pwrite(fd: Fd, buf: &[u8], at: u64) -> Result<usize> {
 ///
 /// Source: POSIX.1-2024, section writev.
 pub fn writev(fd: Fd, bufs: &[IoSlice<'_>]) -> Result<usize> {
+    block(writing_each(fd, bufs)?)
+}
+
+pub(super) fn writing_each(fd: Fd, bufs: &[IoSlice<'_>]) -> Result<impl Call<Output = usize>> {
     let open = writable(fd)?;
     let len = total(bufs.iter().map(|buf| buf.len()), bufs.len())?;
     let mut piece = allocate(len.min(PIECE))?;
-    let mut written = 0;
-    loop {
-        gather(bufs, written, &mut piece, PIECE.min(len - written));
-        match write_to(&open, &piece) {
-            Ok(more) => {
-                written += more;
-                if more < piece.len() || written == len {
-                    return Ok(written);
-                }
+    gather(bufs, 0, &mut piece, len.min(PIECE));
+    Ok(until_ready(open, Events::OUT, WritingEach { bufs, len, before: 0, piece, written: 0 }))
+}
+
+struct WritingEach<'b> {
+    bufs: &'b [IoSlice<'b>],
+    len: usize,
+    /// What was written before `piece`.
+    before: usize,
+    piece: Vec<u8>,
+    /// What of `piece` was written.
+    written: usize,
+}
+
+impl Attempt for WritingEach<'_> {
+    type Output = usize;
+
+    fn attempt(&mut self, open: &OpenFile) -> Result<usize> {
+        loop {
+            write_on(open, &self.piece, &mut self.written)?;
+            if self.written < self.piece.len() || self.before + self.written == self.len {
+                return Ok(self.before + self.written);
             }
-            Err(_) if written > 0 => return Ok(written),
-            Err(error) => return Err(error),
+            self.before += std::mem::take(&mut self.written);
+            gather(self.bufs, self.before, &mut self.piece, PIECE.min(self.len - self.before));
         }
+    }
+
+    fn partly(&self) -> Option<usize> {
+        let written = self.before + self.written;
+        (written > 0).then_some(written)
     }
 }
 

@@ -4,9 +4,11 @@
 //! in no kernel yet is in the [default kernel](crate::Kernel::global)'s. Errors are errnos; each call's page says which
 //! and when.
 //!
-//! A call that blocks holds up its host thread, and ends with `EINTR` when its process is
-//! [killed](crate::Kernel::kill).
+//! A call that blocks holds up its fiber, or the host thread where there is none, and ends with `EINTR` when its process
+//! is [killed](crate::Kernel::kill). [`aio`] has those calls as futures.
 
+pub mod aio;
+mod call;
 mod data;
 mod descriptors;
 mod host;

@@ -3,13 +3,13 @@
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use super::call::{Call, block};
 use super::file;
 use crate::errno::{Errno, Result};
 use crate::fd::OpenFile;
 use crate::id::Fd;
 use crate::implicit::current;
 use crate::limits::Resource;
-use crate::wait;
 use crate::watch::{Events, Watch};
 
 /// One descriptor to be polled, laid out as POSIX's `struct pollfd`.
@@ -56,23 +56,52 @@ impl PollFd {
 ///
 /// Source: POSIX.1-2024, section poll.
 pub fn poll(fds: &mut [PollFd], timeout: Option<Duration>) -> Result<usize> {
+    block(polling(fds, timeout)?)
+}
+
+pub(super) fn polling(fds: &mut [PollFd], timeout: Option<Duration>) -> Result<impl Call<Output = usize>> {
     if fds.len() > current(|current| current.proc().limits.soft(Resource::NoFile)) as usize {
         return Err(Errno::EINVAL);
     }
-    let open: Vec<Option<OpenFile>> = fds.iter().map(|entry| file(entry.fd).ok()).collect();
+    let open = fds.iter().map(|entry| file(entry.fd).ok()).collect();
     // A time that no clock reaches is as good as none.
     let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-    match look(fds, &open, None) {
-        0 if timeout != Some(Duration::ZERO) => {}
-        found => return Ok(found),
+    Ok(Polling { fds, open, waits: timeout != Some(Duration::ZERO), deadline })
+}
+
+struct Polling<'f> {
+    fds: &'f mut [PollFd],
+    open: Vec<Option<OpenFile>>,
+    waits: bool,
+    deadline: Option<Instant>,
+}
+
+impl Call for Polling<'_> {
+    type Output = usize;
+
+    fn first(&mut self) -> Poll<Result<usize>> {
+        match look(self.fds, &self.open, None) {
+            0 if self.waits => Poll::Pending,
+            found => Poll::Ready(Ok(found)),
+        }
     }
-    let found = wait::until(deadline, |watch| match look(fds, &open, Some(watch)) {
-        0 => Poll::Pending,
-        found => Poll::Ready(Ok(found)),
-    });
-    match found {
-        Err(Errno::ETIMEDOUT) => Ok(0),
-        found => found,
+
+    fn again(&mut self, watch: &mut Watch<'_>) -> Poll<Result<usize>> {
+        match look(self.fds, &self.open, Some(watch)) {
+            0 => Poll::Pending,
+            found => Poll::Ready(Ok(found)),
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    fn waited(&mut self, outcome: Result<usize>) -> Poll<Result<usize>> {
+        Poll::Ready(match outcome {
+            Err(Errno::ETIMEDOUT) => Ok(0),
+            found => found,
+        })
     }
 }
 

@@ -2,43 +2,102 @@
 
 use std::task::Poll;
 
+use super::call::Call;
 use crate::errno::{Errno, Result};
 use crate::fd::{OpenFile, OpenFlags};
-use crate::wait;
-use crate::watch::Events;
+use crate::watch::{Events, Watch};
 
-/// What `attempt` answers, once it is not `EAGAIN`; in between waits for `events`. Where the descriptor is non-blocking,
-/// `EAGAIN` it is.
-///
-/// # Errors
-/// `EINTR`: the process was killed while waiting. And the attempt's own.
-#[inline]
-pub(super) fn until_ready<T>(open: &OpenFile, events: Events, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
-    match attempt() {
-        Err(Errno::EAGAIN) if !open.flags().contains(OpenFlags::NONBLOCK) => wait_for(open, events, attempt),
-        done => done,
+/// What a call does to an open file; a function where that is all.
+pub(super) trait Attempt {
+    /// What it gives.
+    type Output;
+
+    /// Goes as far as it can.
+    ///
+    /// # Errors
+    /// `EAGAIN`: not to the end. And its own.
+    fn attempt(&mut self, open: &OpenFile) -> Result<Self::Output>;
+
+    /// What to answer in the place of an error: what was done before.
+    #[inline]
+    fn partly(&self) -> Option<Self::Output> {
+        None
     }
 }
 
-#[cold]
-pub(super) fn wait_for<T>(open: &OpenFile, events: Events, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
-    let mut woken = false;
-    wait::until(None, |watch| {
-        // Woken, it will most likely find something; if not, it looks anew.
-        if std::mem::replace(&mut woken, true) {
-            match attempt() {
-                Err(Errno::EAGAIN) => {}
-                done => return Poll::Ready(done),
-            }
+impl<T, F: FnMut(&OpenFile) -> Result<T>> Attempt for F {
+    type Output = T;
+
+    #[inline]
+    fn attempt(&mut self, open: &OpenFile) -> Result<T> {
+        self(open)
+    }
+}
+
+/// See [`until_ready`].
+pub(super) struct UntilReady<A> {
+    open: OpenFile,
+    events: Events,
+    attempt: A,
+    woken: bool,
+}
+
+/// What `attempt` answers, once it is not `EAGAIN`; in between it waits for `events`. Where the descriptor is
+/// non-blocking, `EAGAIN` it is.
+#[inline]
+pub(super) fn until_ready<A: Attempt>(open: OpenFile, events: Events, attempt: A) -> UntilReady<A> {
+    UntilReady { open, events, attempt, woken: false }
+}
+
+impl<A: Attempt> UntilReady<A> {
+    #[inline]
+    fn end(&self, outcome: Result<A::Output>) -> Result<A::Output> {
+        outcome.or_else(|error| self.attempt.partly().ok_or(error))
+    }
+}
+
+impl<A: Attempt> Call for UntilReady<A> {
+    type Output = A::Output;
+
+    #[inline]
+    fn first(&mut self) -> Poll<Result<A::Output>> {
+        match self.attempt.attempt(&self.open) {
+            Err(Errno::EAGAIN) if !self.open.flags().contains(OpenFlags::NONBLOCK) => Poll::Pending,
+            done => Poll::Ready(self.end(done)),
         }
-        // Ready, and yet nothing to get, is when somebody else was faster. Only when it is not ready has the waiter been
-        // entered for certain.
-        while !open.file().poll(events, Some(watch)).is_empty() {
-            match attempt() {
-                Err(Errno::EAGAIN) => {}
-                done => return Poll::Ready(done),
-            }
+    }
+
+    fn again(&mut self, watch: &mut Watch<'_>) -> Poll<Result<A::Output>> {
+        again(&self.open, self.events, &mut self.woken, watch, || self.attempt.attempt(&self.open))
+    }
+
+    fn waited(&mut self, outcome: Result<A::Output>) -> Poll<Result<A::Output>> {
+        Poll::Ready(self.end(outcome))
+    }
+}
+
+/// Makes an attempt as often as `open` is ready for one. `woken`: whether it has waited before.
+pub(super) fn again<T>(
+    open: &OpenFile,
+    events: Events,
+    woken: &mut bool,
+    watch: &mut Watch<'_>,
+    mut attempt: impl FnMut() -> Result<T>,
+) -> Poll<Result<T>> {
+    // Woken, it will most likely find something; if not, it looks anew.
+    if std::mem::replace(woken, true) {
+        match attempt() {
+            Err(Errno::EAGAIN) => {}
+            done => return Poll::Ready(done),
         }
-        Poll::Pending
-    })
+    }
+    // Ready, and yet nothing to get, is when somebody else was faster. Only when it is not ready has the waiter been
+    // entered for certain.
+    while !open.file().poll(events, Some(watch)).is_empty() {
+        match attempt() {
+            Err(Errno::EAGAIN) => {}
+            done => return Poll::Ready(done),
+        }
+    }
+    Poll::Pending
 }

@@ -1,21 +1,22 @@
 //! Sockets.
 
 use std::any::Any;
-use std::net::Shutdown;
-use std::os::fd::AsFd;
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use super::call::{Call, block};
 use super::descriptors::open_with;
 use super::file;
 use super::identity::with_cred;
 use super::names::at_cwd;
-use super::ready::{until_ready, wait_for};
+use super::ready::{again, until_ready};
 use crate::errno::{Errno, Result};
 use crate::fd::{Domain, OpenFile, OpenFlags, Socket, SocketAddress, SocketKind, SocketOption};
 use crate::id::Fd;
-use crate::wait;
-use crate::watch::Events;
+use crate::watch::{Events, Watch};
 
 /// How long `connect` waits, at first and at most, before it asks a Unix listener again whose queue is full.
 const BACKOFF: (Duration, Duration) = (Duration::from_micros(100), Duration::from_millis(20));
@@ -100,10 +101,13 @@ pub fn accept(fd: Fd) -> Result<(Fd, SocketAddress)> {
 ///
 /// Source: POSIX.1-2024, section accept; accept(2).
 pub fn accept4(fd: Fd, flags: OpenFlags) -> Result<(Fd, SocketAddress)> {
+    block(accepting(fd, flags)?)
+}
+
+pub(super) fn accepting(fd: Fd, flags: OpenFlags) -> Result<impl Call<Output = (Fd, SocketAddress)>> {
     check_flags(flags)?;
-    let listening = file(fd)?;
-    let listener = socket_of(&listening)?;
-    until_ready(&listening, Events::IN, || {
+    Ok(until_ready(file(fd)?, Events::IN, move |listening: &OpenFile| {
+        let listener = socket_of(listening)?;
         // The number is taken first, so that a connection is not accepted and then lost.
         let mut from = SocketAddress::Unnamed;
         let fd = open_with(flags, || {
@@ -112,7 +116,7 @@ pub fn accept4(fd: Fd, flags: OpenFlags) -> Result<(Fd, SocketAddress)> {
             Ok(opened(accepted, flags))
         })?;
         Ok((fd, from))
-    })
+    }))
 }
 
 /// Connects the socket to `address`, and waits until that is done or has failed; of a datagram socket, sets whom it sends
@@ -128,45 +132,88 @@ pub fn accept4(fd: Fd, flags: OpenFlags) -> Result<(Fd, SocketAddress)> {
 ///
 /// Source: POSIX.1-2024, section connect.
 pub fn connect(fd: Fd, address: &SocketAddress) -> Result<()> {
+    block(connecting(fd, address)?)
+}
+
+pub(super) fn connecting(fd: Fd, address: &SocketAddress) -> Result<impl Call<Output = ()>> {
     let open = file(fd)?;
-    let socket = socket_of(&open)?;
-    match address {
-        SocketAddress::Inet(address) => finish(&open, || socket.connect(*address)),
-        SocketAddress::Unix(path) => {
-            let node = at_cwd(|namei| namei.socket(path))?;
-            finish(&open, || socket.connect_unix(node.as_fd(), path))
+    socket_of(&open)?;
+    let to = match address {
+        SocketAddress::Inet(address) => To::Inet(*address),
+        SocketAddress::Unix(path) => To::Unix(at_cwd(|namei| namei.socket(path))?, path.clone()),
+        SocketAddress::Unnamed => return Err(Errno::EAFNOSUPPORT),
+    };
+    Ok(Connecting { open, to, woken: false, backoff: None })
+}
+
+/// A connection that is started and seen through.
+struct Connecting {
+    open: OpenFile,
+    to: To,
+    woken: bool,
+    /// Where the other side has no room: how long this pause is, and when it ends.
+    backoff: Option<(Duration, Instant)>,
+}
+
+enum To {
+    Inet(SocketAddr),
+    Unix(OwnedFd, PathBuf),
+}
+
+impl Connecting {
+    fn connect(&self) -> Result<()> {
+        let socket = socket_of(&self.open)?;
+        match &self.to {
+            To::Inet(address) => socket.connect(*address),
+            To::Unix(node, path) => socket.connect_unix(node.as_fd(), path),
         }
-        SocketAddress::Unnamed => Err(Errno::EAFNOSUPPORT),
     }
 }
 
-/// Starts a connection and sees it through.
-fn finish(open: &OpenFile, mut connect: impl FnMut() -> Result<()>) -> Result<()> {
-    let started = connect();
-    if open.flags().contains(OpenFlags::NONBLOCK) {
-        return started;
+impl Call for Connecting {
+    type Output = ();
+
+    fn first(&mut self) -> Poll<Result<()>> {
+        let started = self.connect();
+        if self.open.flags().contains(OpenFlags::NONBLOCK) {
+            return Poll::Ready(started);
+        }
+        let pause = self.backoff.take().map_or(BACKOFF.0, |(pause, _)| BACKOFF.1.min(pause * 2));
+        match started {
+            Err(Errno::EINPROGRESS | Errno::EALREADY) => Poll::Pending,
+            Err(Errno::EAGAIN) => {
+                self.backoff = Some((pause, Instant::now() + pause));
+                Poll::Pending
+            }
+            done => Poll::Ready(done),
+        }
     }
-    match started {
+
+    fn again(&mut self, watch: &mut Watch<'_>) -> Poll<Result<()>> {
+        if self.backoff.is_some() {
+            return Poll::Pending;
+        }
+        let mut woken = self.woken;
         // Asked again, the host says how it went. Somebody else may have asked before.
-        Err(Errno::EINPROGRESS | Errno::EALREADY) => wait_for(open, Events::OUT, || match connect() {
+        let done = again(&self.open, Events::OUT, &mut woken, watch, || match self.connect() {
             Err(Errno::EALREADY) => Err(Errno::EAGAIN),
             Err(Errno::EISCONN) => Ok(()),
             done => done,
-        }),
-        Err(Errno::EAGAIN) => {
-            let (mut pause, longest) = BACKOFF;
-            loop {
-                match wait::until(Some(Instant::now() + pause), |_| Poll::<Result<()>>::Pending) {
-                    Err(Errno::ETIMEDOUT) => pause = longest.min(pause * 2),
-                    interrupted => return interrupted,
-                }
-                match connect() {
-                    Err(Errno::EAGAIN) => {}
-                    done => return done,
-                }
-            }
+        });
+        self.woken = woken;
+        done
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.backoff.map(|(_, end)| end)
+    }
+
+    fn waited(&mut self, outcome: Result<()>) -> Poll<Result<()>> {
+        match outcome {
+            // The pause is over. Without one it is the host that says so, of the connection.
+            Err(Errno::ETIMEDOUT) if self.backoff.is_some() => self.first(),
+            done => Poll::Ready(done),
         }
-        done => done,
     }
 }
 

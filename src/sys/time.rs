@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, Timespec};
 
+use super::call::{Call, block};
 use crate::errno::{Errno, Result};
-use crate::wait;
+use crate::watch::Watch;
 
 /// A clock. Both are the host's.
 ///
@@ -59,16 +60,42 @@ fn duration(host: Timespec) -> Result<Duration> {
 ///
 /// Source: POSIX.1-2024, section nanosleep.
 pub fn nanosleep(time: Duration, remaining: Option<&mut Duration>) -> Result<()> {
+    block(sleeping(time, remaining))
+}
+
+pub(super) fn sleeping(time: Duration, remaining: Option<&mut Duration>) -> impl Call<Output = ()> {
     // A time that no clock reaches is as good as for ever.
-    let deadline = Instant::now().checked_add(time);
-    match wait::until(deadline, |_| Poll::<Result<()>>::Pending) {
-        Err(Errno::EINTR) => {
-            if let Some(remaining) = remaining {
-                *remaining = deadline.map_or(time, |deadline| deadline.saturating_duration_since(Instant::now()));
-            }
-            Err(Errno::EINTR)
+    Sleeping { time, deadline: Instant::now().checked_add(time), remaining }
+}
+
+struct Sleeping<'r> {
+    time: Duration,
+    deadline: Option<Instant>,
+    remaining: Option<&'r mut Duration>,
+}
+
+impl Call for Sleeping<'_> {
+    type Output = ();
+
+    fn first(&mut self) -> Poll<Result<()>> {
+        Poll::Pending
+    }
+
+    fn again(&mut self, _: &mut Watch<'_>) -> Poll<Result<()>> {
+        Poll::Pending
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    fn waited(&mut self, outcome: Result<()>) -> Poll<Result<()>> {
+        if let (Err(Errno::EINTR), Some(remaining)) = (outcome, &mut self.remaining) {
+            **remaining = self.deadline.map_or(self.time, |end| end.saturating_duration_since(Instant::now()));
         }
-        Err(Errno::ETIMEDOUT) => Ok(()),
-        other => other,
+        Poll::Ready(match outcome {
+            Err(Errno::ETIMEDOUT) => Ok(()),
+            done => done,
+        })
     }
 }
