@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use super::{Model, claim, ends, fds, guards, halt, lwps, mux, newlwp, numbers, procs, segments, switch, wait};
 use crate::sync::fault::{Fault, Half, Site, sites};
 
-const MODELS: [Model; 42] = [
+const MODELS: [Model; 44] = [
     segments::GROWTH,
     segments::INDICES,
     segments::LIMIT,
@@ -41,6 +41,8 @@ const MODELS: [Model; 42] = [
     wait::CHANGE,
     wait::KILL,
     wait::KILL_RELEASE,
+    wait::FUTURE,
+    wait::KILL_FUTURE,
     halt::HALT,
     mux::DOOR,
     mux::STOP,

@@ -1,7 +1,9 @@
 //! Blocking: nobody sleeps through what he waits for, above all not through a kill.
 
+use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 
 use loom::thread;
 
@@ -11,7 +13,7 @@ use crate::lwproc::FdInherit;
 use crate::park::Parker;
 use crate::sync::fault::Fault;
 use crate::sync::{AtomicU32, Ordering};
-use crate::wait;
+use crate::wait::{self, Wait};
 use crate::watch::{WaitQueue, Watch};
 
 /// A thread sleeps until a flag is up, another raises it and wakes it.
@@ -172,6 +174,158 @@ fn a_kill_that_wakes_nobody_is_found() {
 #[test]
 fn a_kill_without_fences_is_found() {
     KILL.must_fail(Fault::Fence("src/watch.rs"));
+}
+
+/// A change that a future waits for, and its wait.
+#[derive(Clone)]
+struct Change {
+    queue: Arc<WaitQueue>,
+    made: Arc<AtomicU32>,
+}
+
+impl Change {
+    fn new() -> Self {
+        Self { queue: Arc::new(WaitQueue::new()), made: Arc::new(AtomicU32::new(0)) }
+    }
+
+    fn make(&self) {
+        self.made.store(1, Ordering::Relaxed);
+        self.queue.wake_all();
+    }
+
+    fn wait(&self) -> impl Future<Output = Result<()>> + Unpin {
+        let Self { queue, made } = self.clone();
+        Wait::new(None, move |watch: &mut Watch<'_>| {
+            watch.queue(&queue);
+            if made.load(Ordering::Relaxed) == 1 { Poll::Ready(Ok(())) } else { Poll::Pending }
+        })
+    }
+}
+
+/// A waiter for a [`Change`] on one thread, which another one makes.
+fn future_waits(waiter: impl FnOnce(&Change)) {
+    let kernel = boot();
+    kernel.rfork(FdInherit::Clean).unwrap();
+    let change = Change::new();
+    let other = thread::spawn({
+        let change = change.clone();
+        move || change.make()
+    });
+    waiter(&change);
+    other.join().unwrap();
+    kernel.releaselwp();
+}
+
+fn poll<T>(future: &mut (impl Future<Output = T> + Unpin), parker: &Arc<Parker>) -> Poll<T> {
+    pin!(future).poll(&mut Context::from_waker(&Waker::from(Arc::clone(parker))))
+}
+
+/// A future is polled with one waker first, for no reason with another then, and whenever that one wakes it.
+pub(super) const FUTURE: Model = Model {
+    name: "wait of a future",
+    preemptions: Some(2),
+    run: || {
+        future_waits(|change| {
+            let (first, second) = (Parker::new(), Parker::new());
+            let mut wait = change.wait();
+            if poll(&mut wait, &first).is_pending() {
+                while poll(&mut wait, &second).is_pending() {
+                    second.park(&[], None).unwrap();
+                }
+            }
+        });
+    },
+};
+
+#[test]
+fn a_pending_future_is_woken_by_its_last_waker() {
+    FUTURE.check();
+}
+
+#[test]
+fn a_future_in_a_queue_without_fences_is_found() {
+    FUTURE.must_fail(Fault::Fence("src/watch.rs"));
+}
+
+/// As `FUTURE`, but the waker changes and the future is not polled with the new one.
+const STALE: Model = Model {
+    name: "wait of a future by a waker that was replaced",
+    preemptions: Some(2),
+    run: || {
+        future_waits(|change| {
+            let (first, second) = (Parker::new(), Parker::new());
+            let mut wait = change.wait();
+            while poll(&mut wait, &first).is_pending() {
+                second.park(&[], None).unwrap();
+            }
+        });
+    },
+};
+
+#[test]
+fn a_waker_that_was_not_handed_over_is_found() {
+    STALE.must_fail_unbroken();
+}
+
+/// As `FUTURE`, but what a poll has entered is gone when it is over.
+const FORGETFUL: Model = Model {
+    name: "wait of a future that is dropped after each poll",
+    preemptions: Some(2),
+    run: || {
+        future_waits(|change| {
+            let parker = Parker::new();
+            while poll(&mut change.wait(), &parker).is_pending() {
+                parker.park(&[], None).unwrap();
+            }
+        });
+    },
+};
+
+#[test]
+fn entries_that_are_not_kept_between_polls_are_found() {
+    FORGETFUL.must_fail_unbroken();
+}
+
+/// As `KILL`, of a future.
+pub(super) const KILL_FUTURE: Model = Model {
+    name: "kill against the wait of a future",
+    preemptions: Some(3),
+    run: || {
+        let kernel = boot();
+        kernel.rfork(FdInherit::Clean).unwrap();
+        let (lwp, pid) = (kernel.curlwp(), crate::sys::getpid());
+        kernel.switch(None);
+        let blocked = host_thread({
+            let kernel = kernel.another();
+            move || {
+                kernel.switch(lwp);
+                let parker = Parker::new();
+                let mut wait = Wait::new(None, |_: &mut Watch<'_>| Poll::<Result<()>>::Pending);
+                let outcome = loop {
+                    match poll(&mut wait, &parker) {
+                        Poll::Ready(outcome) => break outcome,
+                        Poll::Pending => parker.park(&[], None).unwrap(),
+                    }
+                };
+                assert_eq!(outcome, Err(Errno::EINTR));
+                drop(wait);
+                kernel.releaselwp();
+            }
+        });
+        kernel.kill(pid).expect("it lives: its lwp waits");
+        blocked.join().unwrap();
+        assert_eq!((kernel.usage().procs, kernel.usage().lwps), (0, 0));
+    },
+};
+
+#[test]
+fn no_future_sleeps_through_a_kill() {
+    KILL_FUTURE.check();
+}
+
+#[test]
+fn a_kill_of_a_future_without_fences_is_found() {
+    KILL_FUTURE.must_fail(Fault::Fence("src/watch.rs"));
 }
 
 /// One thread kills a process, another releases its last lwp, a third adds one.
