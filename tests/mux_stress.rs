@@ -119,6 +119,7 @@ fn spawn(kernel: &Kernel, mux: &MuxHandle, alive: &Arc<AtomicI64>, random: &mut 
 fn stress(time: Duration) {
     let fibers = std::env::var_os("LWPROC_FUTURES_ONLY").is_none();
     let kernel = Kernel::builder().console(Console::null()).boot().unwrap();
+    kernel.switch(None);
     let until = Instant::now() + time;
     let alive = Arc::new(AtomicI64::new(0));
     while Instant::now() < until {
@@ -127,6 +128,8 @@ fn stress(time: Duration) {
             for number in 1..=THREADS {
                 let (kernel, runtime, alive) = (&kernel, &runtime, &alive);
                 scope.spawn(move || {
+                    // Not in the default kernel: ThreadSanitizer does not see how std makes that once.
+                    kernel.switch(None);
                     let mut random = Random(number << 20 | 0x9E37);
                     let mut ones = Vec::new();
                     for _ in 0..200 {

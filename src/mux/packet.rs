@@ -109,11 +109,9 @@ impl<T> Packet<T> {
         match self.state.load(Ordering::Acquire) {
             TAKEN => return Poll::Ready(Err(JoinError::Taken)),
             FINISHED => return Poll::Ready(self.take()),
-            WAITING => {
-                // Acquire: where it fails, pairs with the Release in `finish`.
-                if self.state.compare_exchange(WAITING, EMPTY, Ordering::Relaxed, Ordering::Acquire).is_err() {
-                    return Poll::Ready(self.take());
-                }
+            // Acquire: where it fails, pairs with the Release in `finish`.
+            WAITING if self.state.compare_exchange(WAITING, EMPTY, Ordering::Relaxed, Ordering::Acquire).is_err() => {
+                return Poll::Ready(self.take());
             }
             _ => {}
         }

@@ -170,7 +170,8 @@ impl Task {
     /// midst of that. And not a guest that was cancelled: it is to come to its end.
     #[inline]
     pub(super) fn may_wait(&self) -> bool {
-        !std::thread::panicking() && !(self.cancelled.get() && self.guest.get())
+        let comes_to_its_end = self.cancelled.get() && self.guest.get();
+        !std::thread::panicking() && !comes_to_its_end
     }
 
     /// Suspends the fiber, which is what runs, until its next turn. Unwinds where the fiber is cancelled, unless it is a

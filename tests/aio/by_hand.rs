@@ -1,13 +1,14 @@
 //! Futures polled by hand, over what is in memory.
 
 use std::io::{IoSlice, IoSliceMut};
+use std::sync::Mutex;
 use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
 use lwproc::sys::{self, PollFd, aio};
 use lwproc::{
-    Domain, Errno, Events, Fd, FdInherit, HostFile, Kernel, OpenFlags, PIPE_CAPACITY, ProcOptions, SocketAddress,
+    Domain, Errno, Events, Fd, FdInherit, File, HostFile, Kernel, OpenFlags, PIPE_CAPACITY, ProcOptions, SocketAddress,
     SocketKind,
 };
 
@@ -185,6 +186,30 @@ fn a_dropped_write_may_have_written_a_part() {
         drop(write);
         assert_eq!(sys::read(reader, &mut buf), Ok(PIPE_CAPACITY - 5));
         assert_eq!(count.wakes(), 0);
+    });
+}
+
+#[test]
+fn a_device_that_takes_no_more_ends_the_write() {
+    /// Takes as much as it has room for, and says of the rest that it takes nothing.
+    struct Small(Mutex<usize>);
+    impl File for Small {
+        fn write_at(&self, buf: &[u8], _at: u64) -> lwproc::Result<usize> {
+            let mut room = self.0.lock().unwrap();
+            let taken = buf.len().min(*room).min(3);
+            *room -= taken;
+            Ok(taken)
+        }
+    }
+    within(|| {
+        let (_, waker) = counter();
+        let small = |room| sys::install(Small(Mutex::new(room)), OpenFlags::WRONLY).unwrap();
+        assert_eq!(sys::write(small(8), b"too much for it"), Ok(8));
+        assert_eq!(poll(&mut Box::pin(aio::write(small(8), b"too much for it")), &waker), Poll::Ready(Ok(8)));
+        assert_eq!(poll(&mut Box::pin(aio::write(small(8), b"fits")), &waker), Poll::Ready(Ok(4)));
+        assert_eq!(poll(&mut Box::pin(aio::write(small(0), b"nothing")), &waker), Poll::Ready(Ok(0)));
+        let bufs = [IoSlice::new(b"too much"), IoSlice::new(b" for it")];
+        assert_eq!(poll(&mut Box::pin(aio::writev(small(8), &bufs)), &waker), Poll::Ready(Ok(8)));
     });
 }
 
