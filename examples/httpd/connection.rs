@@ -8,14 +8,22 @@ use std::time::{Duration, Instant, SystemTime};
 use lwproc::sys::{self, PollFd};
 use lwproc::{Errno, Events, Fd};
 
-use super::buffers::{Buffers, PIECE};
 use super::descriptor::Descriptor;
 use super::http::{Body, Content, Response, Scan, Scanned};
+use super::input::Input;
 use super::pace::Pace;
+use super::piece::Piece;
 use super::refusal::Trouble;
 
 /// How long a client that is being sent away may still talk, so that it hears why (RFC 9112, section 9.6).
 const LINGER: Duration = Duration::from_secs(2);
+/// How long a connection may wait for its next request while there is no room for another.
+const SHORT_IDLE: Duration = Duration::from_secs(1);
+
+/// What the gate says to those who serve nobody: that the server stops, which is always said,
+const LEAVE: Events = Events::empty();
+/// and that there is no room for others.
+const MAKE_ROOM: Events = Events::IN;
 
 /// Why nothing more will come of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +32,7 @@ pub(crate) enum End {
     Closed,
     /// The client took too long.
     TimedOut,
-    /// The server is stopping, or the process was killed.
+    /// The server is stopping or needs the room, or the process was killed.
     Stopped,
 }
 
@@ -40,23 +48,23 @@ pub(crate) struct Timeouts {
 #[derive(Debug)]
 pub(crate) struct Connection<'b> {
     descriptor: Descriptor,
-    /// Hangs up when the server stops.
-    stop: Fd,
+    /// The server's [`Gate`](super::gate::Gate).
+    gate: Fd,
     /// Set when requests under way are to end at once.
     cut_off: &'b AtomicBool,
-    buffers: &'b mut Buffers,
+    input: &'b mut Input,
     timeouts: Timeouts,
 }
 
 impl<'b> Connection<'b> {
     pub(crate) fn new(
         descriptor: Descriptor,
-        stop: Fd,
+        gate: Fd,
         cut_off: &'b AtomicBool,
-        buffers: &'b mut Buffers,
+        input: &'b mut Input,
         timeouts: Timeouts,
     ) -> Self {
-        Self { descriptor, stop, cut_off, buffers, timeouts }
+        Self { descriptor, gate, cut_off, input, timeouts }
     }
 
     /// The descriptor, to move the connection to another process.
@@ -64,29 +72,26 @@ impl<'b> Connection<'b> {
         self.descriptor
     }
 
-    /// The next request head, out of its leading empty lines, of bounded length. `is_idle`
-    /// is asked now and then while no byte of it has come: once it says no, the wait is over.
-    pub(crate) fn head(
-        &mut self,
-        patience: Duration,
-        mut is_idle: impl FnMut(Duration) -> bool,
-    ) -> Result<&[u8], Trouble> {
+    /// The next request head, out of its leading empty lines, of bounded length. `patience` is how long its first byte may
+    /// take to come, if there is room for others meanwhile.
+    pub(crate) fn head(&mut self, patience: Duration) -> Result<&[u8], Trouble> {
         let mut scan = Scan::default();
-        let waiting_since = Instant::now();
+        // When to stop waiting for the first byte, and from when on only if there is room.
+        let mut idle = None;
         let mut deadline = None;
         let range = loop {
-            match scan.advance(self.buffers.unused())? {
+            match scan.advance(self.input.unused())? {
                 Scanned::Head(range) => break range,
                 Scanned::More { begun: true } => {
                     let deadline = *deadline.get_or_insert_with(|| Instant::now() + self.timeouts.head);
-                    self.receive(deadline, false)?;
+                    self.receive(deadline, None)?;
                 }
                 Scanned::More { begun: false } => {
-                    // In steps, to notice when threads run short.
-                    let step = (waiting_since + patience).min(Instant::now() + Duration::from_secs(1));
-                    match self.receive(step, true) {
-                        Err(End::TimedOut)
-                            if waiting_since.elapsed() < patience && is_idle(waiting_since.elapsed()) => {}
+                    let now = Instant::now();
+                    let (end, short) = *idle.get_or_insert((now + patience, now + SHORT_IDLE));
+                    let (until, leave) = if now < short { (end.min(short), LEAVE) } else { (end, MAKE_ROOM) };
+                    match self.receive(until, Some(leave)) {
+                        Err(End::TimedOut) if until < end => {}
                         // Nothing was asked, so nothing is answered.
                         Err(End::TimedOut) => return Err(End::Closed.into()),
                         received => drop(received?),
@@ -95,21 +100,21 @@ impl<'b> Connection<'b> {
             }
         };
         let Range { start, end } = range;
-        Ok(&self.buffers.take(end)[start..])
+        Ok(&self.input.take(end)[start..])
     }
 
     /// The next piece of a body; `None` at its end.
     pub(crate) fn content(&mut self, body: &mut Body, pace: &mut Pace) -> Result<Option<&[u8]>, Trouble> {
         loop {
-            let decoded = body.decode(self.buffers.unused())?;
+            let decoded = body.decode(self.input.unused())?;
             if !decoded.content.is_empty() {
-                return Ok(Some(&self.buffers.take(decoded.used)[decoded.content]));
+                return Ok(Some(&self.input.take(decoded.used)[decoded.content]));
             }
-            self.buffers.take(decoded.used);
+            self.input.take(decoded.used);
             if body.is_done() {
                 return Ok(None);
             }
-            pace.progress(self.receive(pace.deadline(), false)?);
+            pace.progress(self.receive(pace.deadline(), None)?);
         }
     }
 
@@ -120,7 +125,7 @@ impl<'b> Connection<'b> {
 
     /// Tells a client that waits for it to send the body. One that has sent some already does not wait.
     pub(crate) fn send_continue(&mut self) -> Result<(), End> {
-        if !self.buffers.unused().is_empty() {
+        if !self.input.unused().is_empty() {
             return Ok(());
         }
         let mut pace = self.pace();
@@ -134,11 +139,10 @@ impl<'b> Connection<'b> {
         connection: Option<&str>,
         with_content: bool,
     ) -> Result<(), End> {
-        let mut output = std::mem::take(&mut self.buffers.output);
-        output.clear();
+        let mut output = Vec::with_capacity(512);
         response.write_head(connection, SystemTime::now(), &mut output);
         let mut pace = self.pace();
-        let sent = match &response.content {
+        match &response.content {
             Content::File { file, first, length } if with_content => {
                 self.send_file(&output, file, *first..first + length, &mut pace)
             }
@@ -147,36 +151,27 @@ impl<'b> Connection<'b> {
                 self.send(&output, &mut pace)
             }
             _ => self.send(&output, &mut pace),
-        };
-        output.shrink_to(PIECE);
-        self.buffers.output = output;
-        sent
+        }
     }
 
     /// Sends `head`, then `range` of a file. A file that has become shorter ends the connection: the length was promised.
     fn send_file(&mut self, head: &[u8], file: &Descriptor, mut range: Range<u64>, pace: &mut Pace) -> Result<(), End> {
-        let mut piece = std::mem::take(&mut self.buffers.piece);
+        let mut piece = Piece::new();
         // The head goes in front of the file's first bytes, so that a small response is one write.
         let mut filled = head.len();
         piece[..filled].copy_from_slice(head);
-        let sent = loop {
+        loop {
             let wanted = usize::try_from(range.end - range.start).unwrap_or(usize::MAX).min(piece.len() - filled);
-            let read = match sys::pread(file.number(), &mut piece[filled..filled + wanted], range.start) {
-                Ok(read) => read,
-                Err(_) => break Err(End::Closed),
-            };
+            let read = sys::pread(file.number(), &mut piece[filled..filled + wanted], range.start);
+            let read = read.map_err(|_| End::Closed)?;
             range.start += read as u64;
-            if let Err(end) = self.send(&piece[..filled + read], pace) {
-                break Err(end);
-            }
+            self.send(&piece[..filled + read], pace)?;
             match (range.is_empty(), read) {
-                (true, _) => break Ok(()),
-                (false, 0) => break Err(End::Closed),
+                (true, _) => return Ok(()),
+                (false, 0) => return Err(End::Closed),
                 _ => filled = 0,
             }
-        };
-        self.buffers.piece = piece;
-        sent
+        }
     }
 
     /// Writes all of `bytes`.
@@ -188,7 +183,7 @@ impl<'b> Connection<'b> {
                     pace.progress(written);
                     bytes = &bytes[written..];
                 }
-                Err(Errno::EAGAIN) => self.wait(Events::OUT, pace.deadline(), false)?,
+                Err(Errno::EAGAIN) => self.wait(Events::OUT, pace.deadline(), None)?,
                 Err(errno) => return Err(End::of(errno)),
             }
         }
@@ -200,16 +195,17 @@ impl<'b> Connection<'b> {
         if self.cut_off.load(Ordering::Relaxed) { Err(End::Stopped) } else { Ok(()) }
     }
 
-    /// Reads more into the buffer, at least a byte, and says how much.
-    fn receive(&mut self, deadline: Instant, until_stop: bool) -> Result<usize, End> {
+    /// Reads more, at least a byte, and says how much. See [`wait`](Self::wait) for the rest.
+    fn receive(&mut self, deadline: Instant, leave: Option<Events>) -> Result<usize, End> {
         loop {
             // A client that has just been answered has rarely asked again yet: wait first, then read.
             self.go_on()?;
-            self.wait(Events::IN, deadline, until_stop)?;
-            match sys::read(self.descriptor.number(), self.buffers.room()) {
+            self.input.rest();
+            self.wait(Events::IN, deadline, leave)?;
+            match sys::read(self.descriptor.number(), self.input.room()) {
                 Ok(0) => return Err(End::Closed),
                 Ok(count) => {
-                    self.buffers.filled(count);
+                    self.input.filled(count);
                     return Ok(count);
                 }
                 Err(Errno::EAGAIN) => {}
@@ -218,10 +214,11 @@ impl<'b> Connection<'b> {
         }
     }
 
-    /// Waits until the connection is ready, at most until `deadline`; with `until_stop`, at most until the server stops.
-    fn wait(&self, events: Events, deadline: Instant, until_stop: bool) -> Result<(), End> {
-        let mut polled = [PollFd::new(self.descriptor.number(), events), PollFd::new(self.stop, Events::IN)];
-        let polled = &mut polled[..if until_stop { 2 } else { 1 }];
+    /// Waits until the connection is ready, at most until `deadline`, or until the gate says one of `leave`.
+    fn wait(&self, events: Events, deadline: Instant, leave: Option<Events>) -> Result<(), End> {
+        let gate = PollFd::new(self.gate, leave.unwrap_or_default());
+        let mut polled = [PollFd::new(self.descriptor.number(), events), gate];
+        let polled = &mut polled[..if leave.is_some() { 2 } else { 1 }];
         let left = deadline.saturating_duration_since(Instant::now());
         match sys::poll(polled, Some(left)) {
             // A request that has come is served, stop or not.
@@ -243,9 +240,9 @@ impl<'b> Connection<'b> {
     pub(crate) fn linger(mut self) {
         let _ = sys::shutdown(self.descriptor.number(), Shutdown::Write);
         let deadline = Instant::now() + LINGER;
-        self.buffers.clear();
-        while Instant::now() < deadline && self.receive(deadline, true).is_ok() {
-            self.buffers.clear();
+        self.input.clear();
+        while Instant::now() < deadline && self.receive(deadline, Some(LEAVE)).is_ok() {
+            self.input.clear();
         }
     }
 }

@@ -7,28 +7,34 @@
 //! serves alice and bob from memory on 127.0.0.1:8080 and prints commands to try; `--help` says the rest. URLs are
 //! `/~NAME/path`; `/-/ps` shows the process table.
 //!
-//! The handlers are plain blocking code, and files and sockets are used through [`lwproc::sys`] alone. A front process
-//! accepts connections and reads the first request; then the thread goes on as an lwp of the tenant, and from there the
-//! kernel sees to it that a request reaches no other tenant's files: the process has the tenant's user, root directory,
-//! and descriptor table.
+//! The handlers are plain blocking code, and files and sockets are used through [`lwproc::sys`] alone. Each connection is
+//! served by a fiber, thousands of them on a host thread per core; with `--per-connection thread` by a host thread, which
+//! runs the same code. A front process accepts connections and reads the first request; then the fiber goes on as an lwp of
+//! the tenant, and from there the kernel sees to it that a request reaches no other tenant's files: the process has the
+//! tenant's user, root directory, and descriptor table.
 //!
 //! What is where, from the bottom up:
 //! - `http`: the protocol, without I/O; `page`: what people see;
-//! - `buffers`, `pace`, `descriptor`, `connection`: bytes in and out, with deadlines;
+//! - `piece`, `input`, `pace`, `descriptor`, `connection`: bytes in and out, with deadlines;
 //! - `refusal`, `file`, `upload`, `tenant`: requests about a tenant's files;
-//! - `visit`: a connection from its first request to its last; `server`: processes and threads;
-//! - `options`, `demo`, and `main`.
+//! - `gate`: how many connections there may be; `server`: processes; `visit`: a connection from its first request to its
+//!   last; `serve`: the fibers or threads that run them;
+//! - `options`, `capacity`, `demo`, and `main`.
 
-mod buffers;
+mod capacity;
 mod connection;
 mod demo;
 mod descriptor;
 mod file;
+mod gate;
 mod http;
+mod input;
 mod options;
 mod pace;
 mod page;
+mod piece;
 mod refusal;
+mod serve;
 mod server;
 mod tenant;
 mod upload;
@@ -44,6 +50,7 @@ use lwproc::{Errno, Kernel, MountOptions, sys};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use capacity::Capacity;
 use options::{Options, TenantDir};
 use server::{Candidate, Server};
 
@@ -65,6 +72,7 @@ fn run(options: &Options) -> Result<(), String> {
     let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(|error| format!("cannot wait for signals: {error}"))?;
     let is_demo = options.tenants.is_empty();
     check(options)?;
+    let capacity = Capacity::of(options)?;
     let kernel = Kernel::new().map_err(|errno| format!("cannot boot the kernel: {errno}"))?;
     let candidates = if is_demo {
         demo::tenants(&kernel, &options.passwords, options.listen.ip().is_loopback())
@@ -74,7 +82,7 @@ fn run(options: &Options) -> Result<(), String> {
         numbered.map(|(tenant, uid)| mount(&kernel, options, tenant, uid)).collect::<Result<_, _>>()?
     };
     let known = candidates.iter().map(|tenant| (tenant.name.clone(), tenant.password.clone())).collect::<Vec<_>>();
-    let server = Server::start(kernel.clone(), candidates, options).map_err(|errno| match errno {
+    let server = Server::start(kernel.clone(), candidates, &capacity, options).map_err(|errno| match errno {
         Errno::EADDRINUSE => format!("{} is in use; --listen takes another address, or port 0", options.listen),
         errno => format!("cannot listen on {}: {errno}", options.listen),
     })?;
@@ -85,7 +93,7 @@ fn run(options: &Options) -> Result<(), String> {
         say(&demo::commands(&origin, &known));
     }
 
-    let requests = server.run(&mut signals, options.stop_timeout);
+    let requests = serve::run(server, &capacity, &mut signals, options.stop_timeout)?;
     let left = kernel.usage().procs;
     say(&format!("Stopped after {requests} requests; {left} processes left\n"));
     if left == 0 { Ok(()) } else { Err("a process did not end".to_owned()) }

@@ -30,11 +30,21 @@ pub(crate) struct Options {
     #[arg(long, value_name = "BYTES", default_value_t = 64 << 20)]
     pub(crate) max_body: u64,
 
-    /// Connections served at a time, each by a host thread; more wait
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4096))]
-    pub(crate) threads: u16,
+    /// What serves a connection: a fiber, of which each host thread runs thousands, or a host thread
+    #[arg(long, value_name = "WHAT", value_enum, default_value = "fiber")]
+    pub(crate) per_connection: Form,
 
-    /// Descriptors that each tenant may have open; a connection takes one, a file being sent another; unless said, as many as the threads can use
+    /// Host threads; unless said one per core, or 64 with --per-connection thread
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub(crate) threads: Option<u16>,
+
+    /// Connections served at a time; more wait. Unless said 10000, if the host lets it have that many descriptors; with
+    /// --per-connection thread as many as there are threads
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) connections: Option<u32>,
+
+    /// Descriptors that each tenant may have open; a connection takes one, a file being sent another; unless said, as many
+    /// as the connections can use
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(8..))]
     pub(crate) files: Option<u16>,
 
@@ -46,7 +56,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "SECONDS", default_value = "20", value_parser = seconds)]
     pub(crate) body_timeout: Duration,
 
-    /// How long a connection may wait between requests, in seconds; at most 1 while no thread is free
+    /// How long a connection may wait between requests, in seconds; at most 1 while there is no room for another
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
     pub(crate) idle_timeout: Duration,
 
@@ -57,6 +67,13 @@ pub(crate) struct Options {
     /// Write a line per request to standard error
     #[arg(long)]
     pub(crate) log: bool,
+}
+
+/// What serves a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Form {
+    Fiber,
+    Thread,
 }
 
 /// `NAME=DIR[:rw]`
@@ -164,6 +181,8 @@ mod tests {
     fn nonsense_on_the_command_line_is_refused() {
         for arguments in [
             ["--threads", "0"],
+            ["--connections", "0"],
+            ["--per-connection", "process"],
             ["--max-body", "-1"],
             ["--listen", "nowhere"],
             ["--idle-timeout", "nan"],

@@ -11,8 +11,8 @@ pub(crate) struct Tenant {
     pub(crate) name: String,
     /// The lwp that keeps the process; connections get their own.
     pub(crate) lwp: Lwp,
-    /// The descriptor that hangs up when the server stops.
-    pub(crate) stop: Fd,
+    /// Its descriptor of the gate.
+    pub(crate) gate: Fd,
     /// Whether it was said to be writable.
     pub(crate) writable: bool,
     pub(crate) password: Option<String>,

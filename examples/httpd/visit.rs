@@ -6,23 +6,22 @@
 //! the visit.
 
 use std::io::Write;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use lwproc::{OpenFile, SocketAddress};
 
-use super::buffers::{Buffers, PIECE};
 use super::connection::{Connection, End};
 use super::descriptor::Descriptor;
 use super::file::{self, Named};
 use super::http::{Body, Form, Framing, Method, Refusal, Request, Resource, Response, Status};
+use super::input::Input;
 use super::page;
+use super::piece::PIECE;
 use super::refusal::{Trouble, overloaded};
 use super::server::{Place, Server};
 use super::tenant::Tenant;
 use super::upload;
 
-/// How long a connection may wait for its next request while no thread is free for another.
-const SHORT_IDLE: Duration = Duration::from_secs(1);
 /// What the server's own pages can be asked.
 const PAGE_METHODS: &str = "GET, HEAD, OPTIONS";
 
@@ -59,29 +58,27 @@ impl<'s> Visit<'s> {
     }
 
     /// Serves the connection to its end. The front is current, and has it open.
-    pub(crate) fn run(&mut self, descriptor: Descriptor, buffers: &mut Buffers) {
-        buffers.clear();
-        let mut next = self.serve(Place::Front, descriptor, buffers);
+    pub(crate) fn run(&mut self, descriptor: Descriptor) {
+        let input = &mut Input::default();
+        let mut next = self.serve(Place::Front, descriptor, input);
         while let Next::Move(place, file) = next {
             let served = match place {
-                Place::Front => Descriptor::import(&file).ok().map(|descriptor| self.serve(place, descriptor, buffers)),
+                Place::Front => Descriptor::import(&file).ok().map(|descriptor| self.serve(place, descriptor, input)),
                 Place::Tenant(at) => self.server.tenants[at].lwp.newlwp().ok().and_then(|mut lwp| {
-                    lwp.enter(|| {
-                        Descriptor::import(&file).ok().map(|descriptor| self.serve(place, descriptor, buffers))
-                    })
+                    lwp.enter(|| Descriptor::import(&file).ok().map(|descriptor| self.serve(place, descriptor, input)))
                 }),
             };
             next = served.unwrap_or_else(|| {
-                self.turn_away(&file, buffers);
+                self.turn_away(&file, input);
                 Next::Done
             });
         }
     }
 
     /// The process that is to answer has no descriptor or lwp left: the front does. Others are not concerned.
-    fn turn_away(&mut self, file: &OpenFile, buffers: &mut Buffers) {
+    fn turn_away(&mut self, file: &OpenFile, input: &mut Input) {
         let Ok(descriptor) = Descriptor::import(file) else { return };
-        let mut connection = self.connection(Place::Front, descriptor, buffers);
+        let mut connection = self.connection(Place::Front, descriptor, input);
         if let Some(request) = self.pending.take() {
             let response = page::error(overloaded(), request.form);
             let sent = connection.respond(&response, Some("close"), request.method != Method::Head);
@@ -92,16 +89,16 @@ impl<'s> Visit<'s> {
         }
     }
 
-    fn connection<'b>(&self, place: Place, descriptor: Descriptor, buffers: &'b mut Buffers) -> Connection<'b>
+    fn connection<'b>(&self, place: Place, descriptor: Descriptor, input: &'b mut Input) -> Connection<'b>
     where
         's: 'b,
     {
-        Connection::new(descriptor, self.server.stop_in(place), &self.server.cut_off, buffers, self.server.timeouts)
+        Connection::new(descriptor, self.server.gate_in(place), &self.server.cut_off, input, self.server.timeouts)
     }
 
     /// Answers requests in the process that is current, as long as they are for it.
-    fn serve(&mut self, place: Place, descriptor: Descriptor, buffers: &mut Buffers) -> Next {
-        let mut connection = self.connection(place, descriptor, buffers);
+    fn serve(&mut self, place: Place, descriptor: Descriptor, input: &mut Input) -> Next {
+        let mut connection = self.connection(place, descriptor, input);
         loop {
             let request = match self.pending.take().map_or_else(|| self.next_request(&mut connection), Ok) {
                 Ok(request) => request,
@@ -132,8 +129,7 @@ impl<'s> Visit<'s> {
     fn next_request(&self, connection: &mut Connection<'_>) -> Result<Request, Trouble> {
         let timeouts = &self.server.timeouts;
         let patience = if self.answered == 0 { timeouts.head } else { timeouts.idle };
-        let head = connection.head(patience, |waited| waited < SHORT_IDLE || self.server.has_spare_thread())?;
-        Ok(Request::parse(head)?)
+        Ok(Request::parse(connection.head(patience)?)?)
     }
 
     /// No request could be read. Where the next would start is not known, so this is the end.

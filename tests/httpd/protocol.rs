@@ -217,8 +217,8 @@ fn slow_clients_are_told_and_idle_ones_are_not() {
 }
 
 #[test]
-fn a_drip_of_bytes_does_not_hold_a_thread() {
-    let served = Served::with(&["--threads", "1", "--head-timeout", "0.3", "--body-timeout", "0.3"]);
+fn a_drip_of_bytes_does_not_hold_a_place() {
+    let served = Served::narrow(&["--head-timeout", "0.3", "--body-timeout", "0.3"]);
     let login = authorization("alice:alice-demo");
     for start in
         ["GET /".to_owned(), format!("PUT /~alice/d HTTP/1.1\r\nHost: a\r\n{login}Content-Length: 9999\r\n\r\n")]
@@ -238,8 +238,8 @@ fn a_drip_of_bytes_does_not_hold_a_thread() {
 }
 
 #[test]
-fn an_idle_connection_makes_room_when_threads_run_short() {
-    let served = Served::with(&["--threads", "1"]);
+fn an_idle_connection_makes_room_when_there_is_none() {
+    let served = Served::narrow(&[]);
     let mut idle = Client::new(&served);
     assert_eq!(idle.request("GET /", "", b"").status, 200);
     // Its half minute would be the other's wait.

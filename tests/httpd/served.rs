@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::{FORM, ONE_AT_A_TIME};
+
 /// A running server. Killed when dropped.
 pub(crate) struct Served {
     child: Child,
@@ -30,6 +32,7 @@ impl Served {
     pub(crate) fn with(arguments: &[&str]) -> Self {
         let mut child = command()
             .args(["--listen", "127.0.0.1:0"])
+            .args(FORM)
             .args(arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -41,6 +44,11 @@ impl Served {
         let (_, address) =
             line.trim_end().split_once("http://").unwrap_or_else(|| panic!("the first line is {line:?}"));
         Self { child, stdout, address: address.to_owned() }
+    }
+
+    /// Starts a server that serves one connection at a time.
+    pub(crate) fn narrow(arguments: &[&str]) -> Self {
+        Self::with(&[ONE_AT_A_TIME, arguments].concat())
     }
 
     /// Alice and bob, from memory.
