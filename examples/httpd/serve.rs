@@ -216,3 +216,57 @@ impl Server {
         let _ = sys::poll(&mut [PollFd::new(self.front_gate, Events::empty())], Some(PAUSE));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+    use std::thread;
+    use std::time::Duration;
+
+    use clap::Parser;
+    use lwproc::Kernel;
+    use signal_hook::consts::SIGUSR1;
+    use signal_hook::iterator::Signals;
+
+    use super::super::capacity::Capacity;
+    use super::super::demo;
+    use super::super::options::Options;
+    use super::super::server::Server;
+    use super::run;
+
+    fn ask(address: std::net::SocketAddr, path: &str) -> String {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).unwrap();
+        reply
+    }
+
+    #[test]
+    fn a_request_that_panics_takes_its_connection_alone() {
+        for form in ["fiber", "thread"] {
+            let arguments = ["httpd", "--listen", "127.0.0.1:0", "--per-connection", form, "--threads", "1"];
+            let options = Options::parse_from(arguments);
+            let kernel = Kernel::new().unwrap();
+            let tenants = demo::tenants(&kernel, &[], true).unwrap();
+            kernel.add_device("/srv/alice/bug", 0o444, |_| panic!("a bug that one request meets")).unwrap();
+            let capacity = Capacity::of(&options).unwrap();
+            let server = Server::start(kernel.clone(), tenants, &capacity, &options).unwrap();
+            let address = server.address();
+            let mut signals = Signals::new([SIGUSR1]).unwrap();
+            let stop = signals.handle();
+            let serving = thread::spawn(move || run(server, &capacity, &mut signals, Duration::from_secs(5)));
+            for _ in 0..3 {
+                assert_eq!(ask(address, "/~alice/bug"), "", "{form}");
+                let reply = ask(address, "/~alice/hello.txt");
+                assert!(reply.ends_with("Hello from alice.\n"), "{form}: {reply}");
+            }
+            // As if a signal had come.
+            stop.close();
+            assert_eq!(serving.join().unwrap(), Ok(3), "{form}");
+            assert_eq!(kernel.usage().procs, 0, "{form}");
+        }
+    }
+}

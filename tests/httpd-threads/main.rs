@@ -10,6 +10,8 @@ mod lifecycle;
 mod protocol;
 #[path = "../httpd/reading.rs"]
 mod reading;
+#[path = "../httpd/resets.rs"]
+mod resets;
 #[path = "../httpd/served.rs"]
 mod served;
 #[path = "../httpd/writing.rs"]

@@ -1,6 +1,6 @@
 //! A client that says just what it is told to.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
@@ -24,11 +24,16 @@ pub(crate) struct Reply {
 
 impl Client {
     pub(crate) fn new(served: &Served) -> Self {
-        let stream = TcpStream::connect(&served.address).unwrap();
-        stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(BOUND)).unwrap();
-        stream.set_write_timeout(Some(BOUND)).unwrap();
-        Self { stream: BufReader::new(stream) }
+        Self::connect(&served.address).unwrap()
+    }
+
+    /// As `new`, for servers that may be gone.
+    pub(crate) fn connect(address: &str) -> io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(BOUND))?;
+        stream.set_write_timeout(Some(BOUND))?;
+        Ok(Self { stream: BufReader::new(stream) })
     }
 
     /// Sends bytes. The server may have hung up already: what it had to say can be read all the same.
@@ -39,6 +44,11 @@ impl Client {
     /// Says that no more will be sent.
     pub(crate) fn finish(&mut self) {
         let _ = self.stream.get_mut().shutdown(Shutdown::Write);
+    }
+
+    /// Breaks the connection off: the server is not told that no more comes, but that all is lost.
+    pub(crate) fn reset(self) {
+        rustix::net::sockopt::set_socket_linger(self.stream.get_ref(), Some(Duration::ZERO)).unwrap();
     }
 
     /// A response to `GET`, `PUT`, or `DELETE`.
@@ -53,15 +63,23 @@ impl Client {
 
     /// A response, or the end of the connection.
     pub(crate) fn read_reply(&mut self, with_body: bool) -> Option<Reply> {
+        match self.try_reply(with_body) {
+            Ok(reply) => reply,
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => None,
+            Err(error) => panic!("no response: {error}"),
+        }
+    }
+
+    /// As `read_reply`, for servers that may be gone.
+    pub(crate) fn try_reply(&mut self, with_body: bool) -> io::Result<Option<Reply>> {
         let mut head = String::new();
         loop {
             let start = head.len();
-            match self.stream.read_line(&mut head) {
-                Ok(0) => return None,
-                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return None,
-                Err(error) => panic!("no response: {error}"),
-                Ok(_) if &head[start..] == "\r\n" => break,
-                Ok(_) => {}
+            if self.stream.read_line(&mut head)? == 0 {
+                return Ok(None);
+            }
+            if &head[start..] == "\r\n" {
+                break;
             }
         }
         let status =
@@ -69,9 +87,9 @@ impl Client {
         let mut reply = Reply { status, head, body: Vec::new() };
         if with_body && let Some(length) = reply.field("Content-Length") {
             reply.body = vec![0; length.parse().unwrap()];
-            self.stream.read_exact(&mut reply.body).unwrap();
+            self.stream.read_exact(&mut reply.body)?;
         }
-        Some(reply)
+        Ok(Some(reply))
     }
 
     /// Whether the server has closed the connection, and sent nothing more.

@@ -1,7 +1,9 @@
 //! Starting, running long, and stopping.
 
+use std::fs;
 use std::net::TcpListener;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::client::{Client, ask, authorization};
@@ -11,7 +13,7 @@ use super::served::{Directory, Served, refused};
 const BOUND: Duration = Duration::from_secs(30);
 
 /// The table of processes without what changes by looking at it: the running and the switches.
-fn processes(served: &Served) -> Vec<String> {
+pub(crate) fn processes(served: &Served) -> Vec<String> {
     let page = ask(served, "GET /-/ps", "");
     let mut lines = page.text().lines();
     let header: Vec<_> = lines.next().unwrap().split_whitespace().map(str::to_ascii_lowercase).collect();
@@ -58,6 +60,40 @@ fn a_signal_ends_it_cleanly_with_connections_waiting() {
     assert_eq!(ended.printed.lines().last().unwrap(), "Stopped after 3 requests; 0 processes left");
     assert_eq!(ended.logged, "");
     assert!(silent.is_closed() && waiting.iter_mut().all(Client::is_closed));
+}
+
+#[test]
+fn a_signal_ends_it_cleanly_under_load() {
+    let directory = Directory::new();
+    fs::write(directory.path().join("large"), vec![b'x'; 8 << 20]).unwrap();
+    let served = Served::directory(&directory, &["--stop-timeout", "1"]);
+    let (answered, address) = (&AtomicUsize::new(0), &served.address.clone());
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(move || {
+                // Until the server is gone.
+                while let Ok(mut client) = Client::connect(address) {
+                    loop {
+                        client.send("GET /~t/large HTTP/1.1\r\nHost: a\r\n\r\n");
+                        let Ok(Some(reply)) = client.try_reply(true) else { break };
+                        assert_eq!((reply.status, reply.body.len()), (200, 8 << 20));
+                        answered.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+        // One that asks and does not listen.
+        let mut deaf = Client::new(&served);
+        (0..4).for_each(|_| deaf.send("GET /~t/large HTTP/1.1\r\nHost: a\r\n\r\n"));
+        while answered.load(Ordering::Relaxed) < 20 {
+            std::thread::yield_now();
+        }
+        served.interrupt();
+        let ended = served.end(BOUND);
+        assert!(ended.status.success(), "{}: {}", ended.status, ended.logged);
+        assert!(ended.printed.ends_with("; 0 processes left\n"), "{}", ended.printed);
+        assert_eq!(ended.logged, "");
+    });
 }
 
 #[test]

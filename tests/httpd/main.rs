@@ -6,13 +6,15 @@
 mod client;
 mod isolation;
 mod lifecycle;
+mod many;
 mod protocol;
 mod reading;
+mod resets;
 mod served;
 mod writing;
 
 /// The arguments that every server here gets.
-const FORM: &[&str] = &["--threads", "2"];
+const FORM: &[&str] = &[];
 /// What makes it serve one connection at a time.
 const ONE_AT_A_TIME: &[&str] = &["--connections", "1"];
 

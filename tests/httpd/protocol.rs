@@ -248,3 +248,15 @@ fn an_idle_connection_makes_room_when_there_is_none() {
     assert!(start.elapsed() < Duration::from_secs(15));
     assert!(idle.is_closed());
 }
+
+#[test]
+fn a_client_that_says_with_its_request_that_no_more_comes_is_answered_and_left() {
+    let served = Served::with(&["--idle-timeout", "3600"]);
+    for _ in 0..20 {
+        let mut client = Client::new(&served);
+        client.send("GET /~alice/hello.txt HTTP/1.1\r\nHost: a\r\n\r\n");
+        client.finish();
+        assert_eq!(client.reply().status, 200);
+        assert!(client.is_closed());
+    }
+}

@@ -30,14 +30,14 @@ pub(crate) struct Ended {
 impl Served {
     /// Starts a server on a port of its own.
     pub(crate) fn with(arguments: &[&str]) -> Self {
-        let mut child = command()
-            .args(["--listen", "127.0.0.1:0"])
-            .args(FORM)
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = Command::new(program());
+        command.args(["--listen", "127.0.0.1:0"]).args(FORM).args(arguments);
+        Self::of(command)
+    }
+
+    /// Starts the server that `command` is for.
+    pub(crate) fn of(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();
@@ -77,6 +77,11 @@ impl Served {
         lines
     }
 
+    /// What the host tells of it under this name.
+    pub(crate) fn proc(&self, name: &str) -> PathBuf {
+        Path::new("/proc").join(self.child.id().to_string()).join(name)
+    }
+
     /// Asks it to stop.
     pub(crate) fn interrupt(&self) {
         kill_process(Pid::from_child(&self.child), Signal::INT).unwrap();
@@ -108,14 +113,15 @@ impl Drop for Served {
 
 /// Runs a server that is expected not to start.
 pub(crate) fn refused(arguments: &[&str]) -> Output {
-    command().args(arguments).output().unwrap()
+    Command::new(program()).args(arguments).output().unwrap()
 }
 
-fn command() -> Command {
+/// The server.
+pub(crate) fn program() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let program = test.parent().unwrap().parent().unwrap().join("examples/httpd");
     assert!(program.exists(), "{} is missing: build it with `cargo build --example httpd`", program.display());
-    Command::new(program)
+    program
 }
 
 /// A directory of the host, removed when dropped.
