@@ -265,10 +265,18 @@ impl<A: Unpin + FnMut(&mut Watch<'_>) -> Poll<Result<T>>, T> Future for Wait<A> 
 /// A waiter that the host thread's driver, if there is one, will have woken.
 fn watch(waker: &Waker) -> Watch<'_> {
     #[cfg(not(loom))]
-    if driver::with(|driver| driver.is_some_and(Driver::tells_edges)) {
+    if knows_edges() {
         return Watch::with_edges(waker);
     }
     Watch::new(waker)
+}
+
+/// Whether the host thread has a driver that is told of what becomes ready.
+pub(crate) fn knows_edges() -> bool {
+    #[cfg(not(loom))]
+    return driver::with(|driver| driver.is_some_and(Driver::tells_edges));
+    #[cfg(loom)]
+    false
 }
 
 host_local! {

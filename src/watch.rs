@@ -190,10 +190,10 @@ impl<'w> Watch<'w> {
         self.entries.host.push((Arc::clone(fd), events));
     }
 
-    /// Whether the host need not be asked: this host thread has found `fd` not ready for any of `events` before, and the
-    /// waiter is woken by what has changed since.
-    pub(crate) fn knows(&self, fd: &HostFd, events: Events) -> bool {
-        self.edges && fd.is_dry(events)
+    /// Which of `events` `fd` is ready for, if the host need not be asked: this host thread has found it not ready before, and
+    /// the waiter is woken by what has changed since; or that was just told.
+    pub(crate) fn known(&self, fd: &HostFd, events: Events) -> Option<Events> {
+        if self.edges { fd.known(events) } else { None }
     }
 
     /// The host descriptors watched so far.

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use lwproc::sys::{self, PollFd};
-use lwproc::{Errno, Events, Fd, Lwp, Mux, MuxHandle, OpenFlags, Runtime, SocketAddress, SocketOption, mux};
+use lwproc::{Errno, Events, Fd, Lwp, Mux, MuxHandle, OpenFlags, Runtime, SocketAddress, mux};
 use parking_lot::Mutex;
 use signal_hook::iterator::SignalsInfo;
 
@@ -187,8 +187,6 @@ impl Server {
             };
             match sys::accept4(self.listener, OpenFlags::NONBLOCK) {
                 Ok((fd, client)) => {
-                    // Small responses are to go out at once; if that cannot be had, they go out all the same.
-                    let _ = sys::setsockopt(fd, SocketOption::NoDelay, 1);
                     self.gate.look();
                     return Some(Accepted { fd, client, pass });
                 }

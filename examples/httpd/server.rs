@@ -218,6 +218,8 @@ fn listen(address: SocketAddr) -> Result<(Fd, SocketAddr)> {
     let domain = if address.is_ipv4() { Domain::Inet } else { Domain::Inet6 };
     let listener = sys::socket(domain, SocketKind::Stream, OpenFlags::NONBLOCK)?;
     sys::setsockopt(listener, SocketOption::ReuseAddress, 1)?;
+    // Small responses are to go out at once. Connections inherit it.
+    sys::setsockopt(listener, SocketOption::NoDelay, 1)?;
     sys::bind(listener, &SocketAddress::Inet(address))?;
     sys::listen(listener, 1024)?;
     match sys::getsockname(listener)? {

@@ -66,7 +66,10 @@ enum Class {
     Unpositioned,
     /// Opened at the first `read_dir`, with the position that its next entry has.
     Directory(Mutex<Option<(Dir, u64)>>),
-    Socket,
+    Socket {
+        /// Whether a read that is less than it could be is all that there was: not so where messages have bounds.
+        tcp: bool,
+    },
     Pipe,
     /// Terminals, character devices, and what has no kind at all, such as eventfd(2).
     Device,
@@ -81,7 +84,7 @@ impl HostFile {
         let class = match kind_of(&fd)? {
             Some(FileKind::Regular | FileKind::BlockDevice) => Class::Positioned { appending: Mutex::new(()) },
             Some(FileKind::Directory) => Class::Directory(Mutex::new(None)),
-            Some(FileKind::Socket) => Class::Socket,
+            Some(FileKind::Socket) => Class::Socket { tcp: false },
             Some(FileKind::Fifo) => Class::Pipe,
             Some(FileKind::CharDevice) | None => Class::Device,
             Some(FileKind::Symlink) => return Err(Errno::EIO),
@@ -100,6 +103,11 @@ impl HostFile {
             file.class = Class::Unpositioned;
         }
         Ok(file)
+    }
+
+    /// Wraps a socket. `tcp`: one of TCP and nothing in between, which the host was asked for by this crate.
+    pub(super) fn socket(fd: OwnedFd, tcp: bool) -> Self {
+        Self { fd: Arc::new(fd.into()), class: Class::Socket { tcp }, nowait: AtomicBool::new(true) }
     }
 
     /// What poll(2) says now.
@@ -167,11 +175,23 @@ impl File for HostFile {
             Class::Unpositioned => retry(|| rustix::io::read(&self.fd, &mut *buf)),
             Class::Directory(_) => Err(Errno::EISDIR),
             // read(2) of nothing answers at once; recv(2) of nothing waits.
-            Class::Socket if buf.is_empty() => Ok(0),
-            Class::Socket => self.note(Events::IN, |fd| {
-                retry(|| rustix::net::recv(fd, &mut *buf, RecvFlags::DONTWAIT).map(|(_, len)| len))
+            Class::Socket { .. } if buf.is_empty() => Ok(0),
+            Class::Socket { tcp } => self.note(Events::IN, |fd| {
+                let read = retry(|| rustix::net::recv(fd, &mut *buf, RecvFlags::DONTWAIT).map(|(_, len)| len))?;
+                // Less than there was room for was all there was. Not so where the end has been told of: that is left,
+                // and is not told again.
+                if tcp && (1..buf.len()).contains(&read) && !fd.ends() {
+                    fd.found_dry(Events::IN);
+                } else {
+                    fd.used(Events::IN);
+                }
+                Ok(read)
             }),
-            Class::Pipe | Class::Device => self.note(Events::IN, |_| self.read_stream(buf)),
+            Class::Pipe | Class::Device => self.note(Events::IN, |fd| {
+                let read = self.read_stream(buf)?;
+                fd.used(Events::IN);
+                Ok(read)
+            }),
         }
     }
 
@@ -180,10 +200,16 @@ impl File for HostFile {
             Class::Positioned { .. } => retry(|| rustix::io::pwrite(&self.fd, buf, at)),
             Class::Unpositioned => retry(|| rustix::io::write(&self.fd, buf)),
             Class::Directory(_) => Err(Errno::EISDIR),
-            Class::Socket => self.note(Events::OUT, |fd| {
-                retry(|| rustix::net::send(fd, buf, SendFlags::DONTWAIT | SendFlags::NOSIGNAL))
+            Class::Socket { .. } => self.note(Events::OUT, |fd| {
+                let written = retry(|| rustix::net::send(fd, buf, SendFlags::DONTWAIT | SendFlags::NOSIGNAL))?;
+                fd.used(Events::OUT);
+                Ok(written)
             }),
-            Class::Pipe | Class::Device => self.note(Events::OUT, |_| self.write_stream(buf)),
+            Class::Pipe | Class::Device => self.note(Events::OUT, |fd| {
+                let written = self.write_stream(buf)?;
+                fd.used(Events::OUT);
+                Ok(written)
+            }),
         }
     }
 
@@ -205,12 +231,15 @@ impl File for HostFile {
     fn poll(&self, events: Events, watch: Option<&mut Watch<'_>>) -> Events {
         match self.class {
             Class::Positioned { .. } | Class::Unpositioned | Class::Directory(_) => events & (Events::IN | Events::OUT),
-            Class::Socket | Class::Pipe | Class::Device => {
-                let known = watch.as_ref().is_some_and(|watch| watch.knows(&self.fd, events));
-                let now = if known { Events::empty() } else { self.ready(events).unwrap_or(Events::ERR) };
-                if now.is_empty() && !known {
-                    self.fd.found_dry(events);
-                }
+            Class::Socket { .. } | Class::Pipe | Class::Device => {
+                let known = watch.as_ref().and_then(|watch| watch.known(&self.fd, events));
+                let now = known.unwrap_or_else(|| {
+                    let now = self.ready(events).unwrap_or(Events::ERR);
+                    if now.is_empty() {
+                        self.fd.found_dry(events);
+                    }
+                    now
+                });
                 // The host is asked again before the waiter sleeps, or tells of what it was ready for before: so it may
                 // be entered second.
                 if let (true, Some(watch)) = (now.is_empty(), watch) {

@@ -29,6 +29,8 @@ const FLAGS: SocketFlags = SocketFlags::NONBLOCK.union(SocketFlags::CLOEXEC);
 pub struct Socket {
     host: HostFile,
     domain: Domain,
+    /// Whether it is known to be a stream, and nobody else's.
+    stream: bool,
     names: Mutex<Names>,
 }
 
@@ -45,7 +47,8 @@ impl Socket {
     /// # Errors
     /// `EAFNOSUPPORT`: the host has no such domain. `ENFILE`: the host is out of descriptors. `ENOBUFS`, `ENOMEM`.
     pub fn new(domain: Domain, kind: SocketKind) -> Result<Self> {
-        Self::wrap(retry(|| rustix::net::socket_with(family(domain), type_of(kind), FLAGS, None))?, domain)
+        let fd = retry(|| rustix::net::socket_with(family(domain), type_of(kind), FLAGS, None))?;
+        Ok(Self::of(fd, domain, kind == SocketKind::Stream))
     }
 
     /// Two Unix sockets, connected to each other.
@@ -54,11 +57,13 @@ impl Socket {
     /// `EOPNOTSUPP` unless `domain` is [`Domain::Unix`]. `ENFILE`: the host is out of descriptors.
     pub fn pair(domain: Domain, kind: SocketKind) -> Result<(Self, Self)> {
         let (one, other) = retry(|| rustix::net::socketpair(family(domain), type_of(kind), FLAGS, None))?;
-        Ok((Self::wrap(one, domain)?, Self::wrap(other, domain)?))
+        Ok((Self::of(one, domain, false), Self::of(other, domain, false)))
     }
 
-    fn wrap(fd: OwnedFd, domain: Domain) -> Result<Self> {
-        Ok(Self { host: HostFile::new(fd)?, domain, names: Mutex::default() })
+    /// `stream`: it is one, and the host made it for this crate, so that nothing lies between it and TCP.
+    fn of(fd: OwnedFd, domain: Domain, stream: bool) -> Self {
+        let tcp = stream && matches!(domain, Domain::Inet | Domain::Inet6);
+        Self { host: HostFile::socket(fd, tcp), domain, stream, names: Mutex::default() }
     }
 
     /// The kind of addresses that it has.
@@ -146,9 +151,11 @@ impl Socket {
     /// `EAGAIN`: none waits. `EINVAL`: the socket does not listen. `EOPNOTSUPP`: a datagram socket. `ECONNABORTED`: it
     /// gave up meanwhile. `ENFILE`: the host is out of descriptors.
     pub fn accept(&self) -> Result<(Self, SocketAddress)> {
-        let (fd, peer) =
-            self.host.note(Events::IN, |listening| retry(|| rustix::net::acceptfrom_with(listening, FLAGS)))?;
-        let accepted = Self::wrap(fd, self.domain)?;
+        let (fd, peer) = self.host.note(Events::IN, |listening| {
+            listening.used(Events::IN);
+            retry(|| rustix::net::acceptfrom_with(listening, FLAGS))
+        })?;
+        let accepted = Self::of(fd, self.domain, self.stream);
         accepted.names.lock().local = self.names.lock().local.clone();
         let peer = accepted.address(peer, |_| None);
         Ok((accepted, peer))
@@ -217,7 +224,7 @@ impl TryFrom<OwnedFd> for Socket {
         };
         let flags = retry(|| rustix::fs::fcntl_getfl(&fd))?;
         retry(|| rustix::fs::fcntl_setfl(&fd, flags | OFlags::NONBLOCK))?;
-        Self::wrap(fd, domain)
+        Ok(Self::of(fd, domain, false))
     }
 }
 

@@ -184,7 +184,7 @@ impl Reactor {
                 continue;
             };
             let before = woken.len();
-            source.tell(events(flags), woken);
+            source.tell(flags, woken);
             sources.waiters -= woken.len() - before;
         }
         Ok(())
@@ -198,7 +198,7 @@ fn data(number: RawFd, mark: u32) -> u64 {
 
 fn register(epoll: &OwnedFd, fd: &HostFd, data: u64) -> Result<()> {
     let data = EventData::new_u64(data);
-    let all = EventFlags::IN | EventFlags::OUT | EventFlags::PRI | EventFlags::ET;
+    let all = EventFlags::IN | EventFlags::OUT | EventFlags::PRI | EventFlags::RDHUP | EventFlags::ET;
     match epoll::add(epoll, fd, data, all) {
         // The same description under the same number, which was closed and given to it again: it tells what is ready, as
         // at first.
@@ -260,17 +260,23 @@ impl Source {
     }
 
     /// Tells of a change: takes out those who waited for it.
-    fn tell(&mut self, events: Events, woken: &mut Vec<Waker>) {
-        if let Some(fd) = self.fd.upgrade() {
-            fd.changed(events);
-        }
+    fn tell(&mut self, flags: EventFlags, woken: &mut Vec<Waker>) {
+        let events = events(flags);
+        let mut awaited = Events::empty();
         self.waiters.retain(|waiter| {
             let told = waiter.events.intersects(events);
             if told {
+                awaited |= waiter.events;
                 woken.push(std::mem::replace(&mut waiter.waker, Waker::noop().clone()));
             }
             !told
         });
+        if let Some(fd) = self.fd.upgrade() {
+            // What else is told they are to ask the host about.
+            let awaited = if events.intersects(Events::ALWAYS) { Events::empty() } else { awaited };
+            let ends = EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR | EventFlags::PRI;
+            fd.changed(events, awaited, flags.intersects(ends));
+        }
     }
 }
 

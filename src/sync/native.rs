@@ -93,11 +93,11 @@ pub(crate) use host_local;
 pub(crate) mod thread {
     pub(crate) use std::thread::{Thread, current, park, park_timeout};
 
-    /// A number that no other living thread has; never 0.
+    /// A number that no other living thread has; even, and never 0.
     #[inline]
     pub(crate) fn token() -> usize {
         std::thread_local! {
-            static HERE: u8 = const { 0 };
+            static HERE: u64 = const { 0 };
         }
         HERE.with(|here| std::ptr::from_ref(here).addr())
     }

@@ -225,7 +225,7 @@ fn a_waiter_with_edges_does_not_ask_the_host_what_this_thread_has_found() {
         assert_eq!(watch.host_fds().len(), 1, "so the edge will tell");
         assert_eq!(reader.poll(Events::IN, Some(&mut Watch::new(Waker::noop()))), Events::IN);
         // Told of a change, it asks.
-        reader.fd.changed(Events::IN);
+        reader.fd.changed(Events::IN, Events::empty(), false);
         assert_eq!(reader.poll(Events::IN, Some(&mut Watch::with_edges(Waker::noop()))), Events::IN);
         assert_eq!(reader.read_at(&mut [0; 2], 0), Ok(1));
     }

@@ -74,10 +74,10 @@ fn a_change_that_was_told_to_nobody_is_found_by_a_look() {
     reactor.watch(&here, Events::OUT, Waker::noop()).unwrap();
     assert_eq!(told(&reactor), 1);
     here.found_dry(Events::IN);
-    assert!(here.is_dry(Events::IN));
+    assert_eq!(here.known(Events::IN), Some(Events::empty()));
     std::io::Write::write_all(&mut &there, b"x").unwrap();
     assert_eq!(told(&reactor), 0);
-    assert!(!here.is_dry(Events::IN), "so the one who waits next asks the host");
+    assert_eq!(here.known(Events::IN), None, "so the one who waits next asks the host");
 }
 
 #[test]
@@ -85,9 +85,11 @@ fn what_one_thread_found_dry_another_asks_about_itself() {
     let (here, _there) = UnixStream::pair().unwrap();
     let here = host(here);
     here.found_dry(Events::IN | Events::OUT);
-    assert!(here.is_dry(Events::IN) && here.is_dry(Events::IN | Events::OUT));
-    assert!(!here.is_dry(Events::PRI) && !here.is_dry(Events::IN | Events::PRI) && !here.is_dry(Events::empty()));
-    std::thread::scope(|scope| scope.spawn(|| assert!(!here.is_dry(Events::IN))).join().unwrap());
+    let dry = Some(Events::empty());
+    assert_eq!((here.known(Events::IN), here.known(Events::IN | Events::OUT)), (dry, dry));
+    let not_known = [Events::PRI, Events::IN | Events::PRI, Events::empty()];
+    assert!(not_known.iter().all(|events| here.known(*events).is_none()));
+    std::thread::scope(|scope| scope.spawn(|| assert_eq!(here.known(Events::IN), None)).join().unwrap());
 }
 
 #[test]
@@ -364,4 +366,29 @@ fn a_notification_ends_a_poll_without_descriptors() {
             reactor.poll(None, &mut Vec::new()).unwrap();
         });
     }
+}
+
+#[test]
+fn who_waited_is_told_once_what_it_is_ready_for() {
+    let reactor = Reactor::new().unwrap();
+    let (here, there) = UnixStream::pair().unwrap();
+    let here = host(here);
+    reactor.watch(&here, Events::IN, Waker::noop()).unwrap();
+    assert_eq!(told(&reactor), 0);
+    std::io::Write::write_all(&mut &there, b"x").unwrap();
+    assert_eq!((told(&reactor), here.known(Events::OUT)), (1, None));
+    assert_eq!((here.known(Events::IN), here.known(Events::IN)), (Some(Events::IN), None));
+
+    // Not after something was read.
+    reactor.watch(&here, Events::IN, Waker::noop()).unwrap();
+    std::io::Write::write_all(&mut &there, b"y").unwrap();
+    assert_eq!(told(&reactor), 1);
+    here.used(Events::IN);
+    assert_eq!(here.known(Events::IN), None);
+
+    // Nor where more is told than that: the host knows what.
+    reactor.watch(&here, Events::IN, Waker::noop()).unwrap();
+    assert!(!here.ends());
+    drop(there);
+    assert_eq!((told(&reactor), here.known(Events::IN), here.ends()), (1, None, true));
 }
