@@ -73,10 +73,15 @@ impl Guards {
 
     /// The layout of the slab in one of whose guards `address` lies. Async-signal-safe.
     pub(crate) fn at(&self, address: usize) -> Option<Layout> {
+        let (low, layout) = self.stack(address)?;
+        (address - low < layout.guard).then_some(layout)
+    }
+
+    /// Where the stack in which `address` lies begins, with its guard, and its layout. Async-signal-safe.
+    pub(crate) fn stack(&self, address: usize) -> Option<(usize, Layout)> {
         self.entries().find_map(|entry| {
             let (low, high, layout) = entry.get()?;
-            let guarded = (low..high).contains(&address) && (address - low) % layout.stride() < layout.guard;
-            guarded.then_some(layout)
+            (low..high).contains(&address).then(|| (address - (address - low) % layout.stride(), layout))
         })
     }
 

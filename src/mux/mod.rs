@@ -70,6 +70,8 @@ mod task;
 #[cfg(not(loom))]
 mod timers;
 #[cfg(not(loom))]
+mod trim;
+#[cfg(not(loom))]
 mod yields;
 
 #[cfg(all(feature = "capi", not(loom)))]
@@ -83,5 +85,6 @@ pub use self::{
     run::Mux,
     runtime::Runtime,
     spawn::{SpawnError, SpawnErrorKind},
+    trim::trim_stack,
     yields::{sleep, spawn, spawn_fiber, timeout, yield_now, yield_turn},
 };

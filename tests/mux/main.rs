@@ -7,6 +7,7 @@ mod fairness;
 mod joining;
 mod runaway;
 mod sockets;
+mod stacks;
 mod threads;
 
 use lwproc::{FdInherit, Kernel, Lwp, Mux, ProcOptions};
