@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use lwproc::sys::{self, PollFd};
-use lwproc::{Errno, Events, Fd};
+use lwproc::{Errno, Events, Fd, mux};
 
 use super::descriptor::Descriptor;
 use super::http::{Body, Content, Response, Scan, Scanned};
@@ -91,7 +91,8 @@ impl<'b> Connection<'b> {
                     let (end, short) = *idle.get_or_insert((now + patience, now + SHORT_IDLE));
                     let (until, leave) = if now < short { (end.min(short), LEAVE) } else { (end, MAKE_ROOM) };
                     match self.receive(until, Some(leave)) {
-                        Err(End::TimedOut) if until < end => {}
+                        // It may be long now.
+                        Err(End::TimedOut) if until < end => mux::trim_stack(),
                         // Nothing was asked, so nothing is answered.
                         Err(End::TimedOut) => return Err(End::Closed.into()),
                         received => drop(received?),
@@ -237,6 +238,7 @@ impl<'b> Connection<'b> {
     }
 
     /// Ends the connection so that the client gets to read what it was sent, though it may still be sending.
+    #[inline(never)]
     pub(crate) fn linger(mut self) {
         let _ = sys::shutdown(self.descriptor.number(), Shutdown::Write);
         let deadline = Instant::now() + LINGER;

@@ -76,6 +76,7 @@ impl<'s> Visit<'s> {
     }
 
     /// The process that is to answer has no descriptor or lwp left: the front does. Others are not concerned.
+    #[inline(never)]
     fn turn_away(&mut self, file: &OpenFile, input: &mut Input) {
         let Ok(descriptor) = Descriptor::import(file) else { return };
         let mut connection = self.connection(Place::Front, descriptor, input);
@@ -97,6 +98,8 @@ impl<'s> Visit<'s> {
     }
 
     /// Answers requests in the process that is current, as long as they are for it.
+    ///
+    /// What waits for requests is kept apart from what answers them, which takes more of the stack.
     fn serve(&mut self, place: Place, descriptor: Descriptor, input: &mut Input) -> Next {
         let mut connection = self.connection(place, descriptor, input);
         loop {
@@ -129,10 +132,11 @@ impl<'s> Visit<'s> {
     fn next_request(&self, connection: &mut Connection<'_>) -> Result<Request, Trouble> {
         let timeouts = &self.server.timeouts;
         let patience = if self.answered == 0 { timeouts.head } else { timeouts.idle };
-        Ok(Request::parse(connection.head(patience)?)?)
+        parse(connection.head(patience)?)
     }
 
     /// No request could be read. Where the next would start is not known, so this is the end.
+    #[inline(never)]
     fn give_up(&mut self, trouble: Trouble, mut connection: Connection<'_>) {
         let refusal = match trouble {
             Trouble::Refused(refusal) => refusal,
@@ -147,6 +151,7 @@ impl<'s> Visit<'s> {
         }
     }
 
+    #[inline(never)]
     fn answer(&mut self, place: Place, request: &Request, connection: &mut Connection<'_>) -> After {
         let started = Instant::now();
         let mut body = Body::new(request.framing, self.server.max_body);
@@ -228,6 +233,11 @@ impl<'s> Visit<'s> {
         );
         let _ = std::io::stderr().write_all(line.as_bytes());
     }
+}
+
+#[inline(never)]
+fn parse(head: &[u8]) -> Result<Request, Trouble> {
+    Ok(Request::parse(head)?)
 }
 
 /// A request about a tenant's file, with the tenant current.

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -31,9 +31,12 @@ fn one_host_thread_serves_others_while_thousands_of_connections_wait() {
         let target = ["/~alice/hello.txt", "/~bob/hello.txt", "/"][number % 3];
         assert_eq!(client.request(&format!("GET {target}"), "", b"").status, 200, "{number}");
     }
-    // A stack page or two and what the kernel and the server keep of each: not a buffer, and not a thread.
-    let each = (resident(&served) - before) / MANY;
-    assert!(each < 24 << 10, "{each} bytes per connection");
+    // Soon a page or two of a stack, and what the kernel and the server keep of each: not a buffer, and not a thread.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while (resident(&served) - before) / MANY > 14 << 10 {
+        assert!(Instant::now() < deadline, "{} bytes per connection", (resident(&served) - before) / MANY);
+        std::thread::sleep(Duration::from_millis(50));
+    }
     // Others are served, and so are those that waited, in any order.
     for number in 0..200 {
         assert_eq!(ask(&served, "GET /~bob/hello.txt", "").text(), "Hello from bob.\n");
