@@ -60,6 +60,7 @@ pub fn poll(fds: &mut [PollFd], timeout: Option<Duration>) -> Result<usize> {
     block(polling(fds, timeout)?)
 }
 
+#[inline]
 pub(super) fn polling(fds: &mut [PollFd], timeout: Option<Duration>) -> Result<impl Call<Output = usize>> {
     if fds.len() > current(|current| current.proc().limits.soft(Resource::NoFile)) as usize {
         return Err(Errno::EINVAL);
