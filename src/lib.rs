@@ -95,7 +95,7 @@
 //! ```text
 //! capi
 //! mux   ps
-//! sys   local   wait  ->  alone  ->  driver, park
+//! blocking   sys   local   wait  ->  alone  ->  driver, park
 //! lwproc (rfork newlwp switch releaselwp Lwp)  ->  implicit  ->  exit  ->  curlwp
 //! kernel
 //! lwp  ->  proc
@@ -106,7 +106,8 @@
 //!
 //! Every concurrent protocol is a word or two with named transitions, described at the top of its file
 //! (`lwp/slot.rs`, `proc/lwpcount.rs`, `fd/fdtable.rs`, `table/`, `watch.rs`, `park.rs`, `implicit.rs`, `mux/door.rs`,
-//! `mux/packet.rs`), and has a loom model in `loom-tests/` with a broken twin that the model must catch.
+//! `mux/packet.rs`, `blocking/latch.rs`, `blocking/waiters.rs`), and has a loom model in `loom-tests/` with a broken twin
+//! that the model must catch.
 //!
 //! # Source
 //!
@@ -114,6 +115,7 @@
 
 #[cfg(not(loom))]
 mod alone;
+pub mod blocking;
 #[cfg(all(feature = "capi", not(loom)))]
 pub mod capi;
 mod cred;

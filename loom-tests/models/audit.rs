@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 
-use super::{Model, claim, ends, fds, guards, halt, lwps, mux, newlwp, numbers, procs, segments, switch, wait};
+use super::{
+    Model, blocking, claim, ends, fds, guards, halt, lwps, mux, newlwp, numbers, procs, segments, switch, wait,
+};
 use crate::sync::fault::{Fault, Half, Site, sites};
 
-const MODELS: [Model; 44] = [
+const MODELS: [Model; 52] = [
     segments::GROWTH,
     segments::INDICES,
     segments::LIMIT,
@@ -51,6 +53,14 @@ const MODELS: [Model; 44] = [
     mux::JOIN,
     guards::CHANGE,
     guards::OWN,
+    blocking::MUTEX,
+    blocking::LOCK_GIVEN_UP,
+    blocking::CONDITION,
+    blocking::CHANNEL,
+    blocking::RENDEZVOUS,
+    blocking::UNASKED,
+    blocking::RECEIVE_GIVEN_UP,
+    blocking::CLOSE,
 ];
 
 /// What `one` is to break, and by which models to look at it: file, line, half, numbers of models.

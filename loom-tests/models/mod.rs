@@ -5,6 +5,7 @@
 //! [`Fault`] and demand that the model fails, so that it is known to see.
 
 mod audit;
+mod blocking;
 mod claim;
 mod ends;
 mod fds;

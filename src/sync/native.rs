@@ -91,7 +91,7 @@ pub(crate) use host_local;
 
 /// Host threads.
 pub(crate) mod thread {
-    pub(crate) use std::thread::{Thread, current, park, park_timeout};
+    pub(crate) use std::thread::{Thread, current, park, park_timeout, yield_now};
 
     /// A number that no other living thread has; even, and never 0.
     #[inline]

@@ -245,7 +245,7 @@ pub(crate) use host_local;
 
 /// loom's threads. Its time does not pass: a deadline never comes.
 pub(crate) mod thread {
-    pub(crate) use loom::thread::park;
+    pub(crate) use loom::thread::{park, yield_now};
 
     use super::fault::Fault;
 
