@@ -122,7 +122,7 @@ impl<T: ?Sized> Mutex<T> {
     fn wait(&self, deadline: Option<Instant>) -> Result<MutexGuard<'_, T>> {
         match self.try_lock() {
             Ok(guard) => Ok(guard),
-            Err(_) => wait::block_on(deadline, self.lock_async()),
+            Err(_) => wait::block_until(deadline, self.lock_async()),
         }
     }
 

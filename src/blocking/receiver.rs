@@ -45,7 +45,7 @@ impl<T> Receiver<T> {
     #[inline]
     fn wait(&self, deadline: Option<Instant>) -> Result<T> {
         match self.try_recv() {
-            Err(Errno::EAGAIN) => wait::block_on(deadline, self.taking())?,
+            Err(Errno::EAGAIN) => wait::block_until(deadline, self.taking())?,
             received => received,
         }
     }
