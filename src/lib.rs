@@ -125,6 +125,7 @@ mod driver;
 mod errno;
 mod exit;
 mod fd;
+#[cfg_attr(loom, expect(dead_code, reason = "no reactor is modelled"))]
 mod hostfd;
 mod id;
 mod implicit;

@@ -37,6 +37,7 @@ fn main() {
         operations::the_rest,
         operations::on_two_threads,
         multiplexing::lives,
+        multiplexing::talking,
         waking::rows,
         operations::switching,
         multiplexing::yields,

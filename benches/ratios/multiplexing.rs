@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use lwproc::Mux;
+use lwproc::blocking::channel;
 
 use crate::common::kernel;
 use crate::common::yields::{Coroutines, Pair, Yields, process};
@@ -82,6 +83,57 @@ pub(crate) fn lives(_small: bool) -> Vec<Row> {
             assert_eq!(ran.get(), iters / AT_ONCE * AT_ONCE);
         });
         rows.push(row.in_laps(AT_ONCE as usize));
+    }
+    rows
+}
+
+/// Two fibers, and a channel from each to the other.
+pub(crate) fn talking(_small: bool) -> Vec<Row> {
+    let mut rows = vec![bare_claim()];
+    for (name, fibers, target) in [
+        ("two fibers by channels, there and back", true, ns(35.0)),
+        ("two futures by channels, there and back", false, None),
+    ] {
+        let kernel = kernel();
+        let mut mux = Mux::new(&kernel).expect("there is room for a multiplexer");
+        let (ask, asked) = channel(1);
+        let (answer, answered) = channel(1);
+        if fibers {
+            drop(mux.spawn_fiber(process(&kernel), move || {
+                while let Ok(number) = asked.recv() {
+                    answer.send(number).expect("somebody asks");
+                }
+            }));
+        } else {
+            drop(mux.spawn(process(&kernel), async move {
+                while let Ok(number) = asked.recv_async().await {
+                    answer.send_async(number).await.expect("somebody asks");
+                }
+            }));
+        }
+        let asking = Rc::new((ask, answered));
+        rows.push(Row::new(name, target, move |iters| {
+            let asking = Rc::clone(&asking);
+            let (stop, lwp) = (mux.handle(), process(&kernel));
+            if fibers {
+                drop(mux.spawn_fiber(lwp, move || {
+                    for number in 0..iters {
+                        asking.0.send(number).expect("somebody answers");
+                        assert_eq!(asking.1.recv(), Ok(number));
+                    }
+                    stop.stop();
+                }));
+            } else {
+                drop(mux.spawn(lwp, async move {
+                    for number in 0..iters {
+                        asking.0.send_async(number).await.expect("somebody answers");
+                        assert_eq!(asking.1.recv_async().await, Ok(number));
+                    }
+                    stop.stop();
+                }));
+            }
+            mux.run().expect("it runs");
+        }));
     }
     rows
 }

@@ -38,6 +38,7 @@ mod ahead;
 mod altstack;
 #[cfg(not(loom))]
 mod charge;
+#[cfg_attr(loom, expect(dead_code, reason = "the multiplexer itself is not modelled"))]
 pub(crate) mod door;
 pub(crate) mod guards;
 #[cfg(not(loom))]
@@ -50,6 +51,7 @@ mod local;
 mod options;
 #[cfg(not(loom))]
 mod overflow;
+#[cfg_attr(loom, expect(dead_code, reason = "the multiplexer itself is not modelled"))]
 pub(crate) mod packet;
 #[cfg(not(loom))]
 mod reactor;
