@@ -179,6 +179,52 @@ pub(crate) fn block_until<F: Future>(deadline: Option<Instant>, future: F) -> Re
     until(deadline, &mut attempt)
 }
 
+/// [`block_on`] until `deadline`, for a future that wakes whom it keeps waiting, and waits for nothing of the host's. Its
+/// polls do not block.
+///
+/// # Errors
+/// `EINTR`: the process was killed. `ETIMEDOUT`: it was not ready by `deadline`.
+pub(crate) fn until_woken<F: Future>(deadline: Option<Instant>, mut future: Pin<&mut F>) -> Result<F::Output> {
+    #[cfg(not(loom))]
+    if let Some(result) = driver::with(|driver| {
+        let driver = driver?;
+        Some(suspend_until_woken(driver, driver.fiber()?, deadline, future.as_mut()))
+    }) {
+        return result;
+    }
+    park_until(deadline, &mut |watch| future.as_mut().poll(&mut Context::from_waker(watch.waker())).map(Ok))
+}
+
+/// [`until_woken`] for a fiber: as `suspend_until`, with nothing to collect.
+#[cfg(not(loom))]
+#[inline]
+fn suspend_until_woken<F: Future>(
+    driver: &dyn Driver,
+    waker: &Waker,
+    deadline: Option<Instant>,
+    mut future: Pin<&mut F>,
+) -> Result<F::Output> {
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(waker)) {
+            return Ok(output);
+        }
+        // Entered before the look whether it was killed; it stays, so that this is done once for many waits.
+        if let Some(interrupts) = current(|current| {
+            let interrupts = current.proc().interrupts();
+            (!driver.is_in(interrupts)).then(|| Arc::clone(interrupts))
+        }) {
+            driver.enter(&interrupts);
+        }
+        if current(|current| current.proc().lwps.exiting()) {
+            return Err(Errno::EINTR);
+        }
+        if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            return Err(Errno::ETIMEDOUT);
+        }
+        driver.sleep(&[], deadline)?;
+    }
+}
+
 /// [`until`] as a future: it is polled with its lwp current.
 ///
 /// Host descriptors and deadlines are watched by the driver of the host thread that polls it. Where there is none, a wait

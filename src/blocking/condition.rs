@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -81,7 +81,7 @@ impl Condition {
     /// # Errors
     /// `EINTR`: the process was killed. The mutex is unlocked then.
     pub fn wait<'m, T: ?Sized>(&self, guard: MutexGuard<'m, T>) -> Result<MutexGuard<'m, T>> {
-        wait::block_until(None, self.wait_async(guard))
+        wait::until_woken(None, pin!(self.wait_async(guard)))
     }
 
     /// Waits as long as `condition` holds; it is looked at first, and after each notification.
@@ -110,7 +110,7 @@ impl Condition {
         deadline: Instant,
     ) -> Result<(MutexGuard<'m, T>, bool)> {
         let mutex = guard.mutex();
-        let notified = match wait::block_until(Some(deadline), self.notified(guard)) {
+        let notified = match wait::until_woken(Some(deadline), pin!(self.notified(guard))) {
             Ok(notified) => Some(notified),
             Err(Errno::ETIMEDOUT) => None,
             Err(error) => return Err(error),

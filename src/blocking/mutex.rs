@@ -5,7 +5,7 @@ use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -122,7 +122,7 @@ impl<T: ?Sized> Mutex<T> {
     fn wait(&self, deadline: Option<Instant>) -> Result<MutexGuard<'_, T>> {
         match self.try_lock() {
             Ok(guard) => Ok(guard),
-            Err(_) => wait::block_until(deadline, self.lock_async()),
+            Err(_) => wait::until_woken(deadline, pin!(self.lock_async())),
         }
     }
 

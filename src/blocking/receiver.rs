@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
@@ -45,7 +45,7 @@ impl<T> Receiver<T> {
     #[inline]
     fn wait(&self, deadline: Option<Instant>) -> Result<T> {
         match self.try_recv() {
-            Err(Errno::EAGAIN) => wait::block_until(deadline, self.taking())?,
+            Err(Errno::EAGAIN) => wait::until_woken(deadline, pin!(self.taking()))?,
             received => received,
         }
     }

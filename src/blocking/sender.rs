@@ -85,7 +85,7 @@ impl<T> Sender<T> {
 
     fn wait_for_room(&self, deadline: Option<Instant>, value: T) -> Result<(), SendError<T>> {
         let mut send = pin!(self.giving(value));
-        match wait::block_until(deadline, send.as_mut()) {
+        match wait::until_woken(deadline, send.as_mut()) {
             Ok(sent) => sent,
             Err(errno) => match send.take_back() {
                 Some(value) => Err(SendError { value, errno }),
