@@ -43,15 +43,9 @@ pub(crate) trait Driver {
         0
     }
 
-    /// Whether the fiber that runs is in `interrupts`.
-    fn is_in(&self, interrupts: &Arc<WaitQueue>) -> bool {
-        let _ = interrupts;
-        false
-    }
-
-    /// Enters the fiber that runs in `interrupts`, and in no other of these from now on: it stays there over its waits,
-    /// to be woken when its process is killed.
-    fn enter(&self, interrupts: &Arc<WaitQueue>) {
+    /// Sees to it that the fiber that runs is entered in `interrupts`, and in no other of these: it stays there over its
+    /// waits, to be woken when its process is killed. Runs nobody else's code.
+    fn stay_in(&self, interrupts: &Arc<WaitQueue>) {
         let _ = interrupts;
     }
 

@@ -89,13 +89,7 @@ fn suspend_until<T>(
 ) -> Result<T> {
     loop {
         // Entered once for many waits: that is too dear for each.
-        let interrupts = current(|current| {
-            let interrupts = current.proc().interrupts();
-            (!driver.is_in(interrupts)).then(|| Arc::clone(interrupts))
-        });
-        if let Some(interrupts) = interrupts {
-            driver.enter(&interrupts);
-        }
+        current(|current| driver.stay_in(current.proc().interrupts()));
         let before = driver.suspended();
         let mut watch = Watch::with_edges(waker);
         if let Poll::Ready(result) = look(&mut watch, deadline, attempt) {
@@ -209,13 +203,11 @@ fn suspend_until_woken<F: Future>(
             return Ok(output);
         }
         // Entered before the look whether it was killed; it stays, so that this is done once for many waits.
-        if let Some(interrupts) = current(|current| {
-            let interrupts = current.proc().interrupts();
-            (!driver.is_in(interrupts)).then(|| Arc::clone(interrupts))
-        }) {
-            driver.enter(&interrupts);
-        }
-        if current(|current| current.proc().lwps.exiting()) {
+        let killed = current(|current| {
+            driver.stay_in(current.proc().interrupts());
+            current.proc().lwps.exiting()
+        });
+        if killed {
             return Err(Errno::EINTR);
         }
         if deadline.is_some_and(|deadline| deadline <= Instant::now()) {

@@ -212,11 +212,6 @@ impl Entries {
         let key = queue.enter(waker);
         self.queues.push((Arc::clone(queue), key));
     }
-
-    /// Whether the waiter was entered in `queue`.
-    pub(crate) fn is_in(&self, queue: &Arc<WaitQueue>) -> bool {
-        self.queues.iter().any(|(entered, _)| Arc::ptr_eq(entered, queue))
-    }
 }
 
 impl Drop for Entries {

@@ -27,7 +27,7 @@ use crate::implicit;
 use crate::kernel::Kernel;
 use crate::lwp::Slot;
 use crate::sync::host_local;
-use crate::watch::{Entries, Events, WaitQueue};
+use crate::watch::{Events, WaitQueue};
 
 /// How many spare tasks are kept.
 const SPARE: usize = 1024;
@@ -299,7 +299,7 @@ impl Local {
     /// Forgets a task that has finished, as soon as it is not queued.
     fn forget(&self, task: &Task) {
         // SAFETY: the task does not run any more.
-        drop(unsafe { &mut *task.rare.get() }.interrupts.take());
+        task.leave_interrupts();
         self.count(self.unfinished.get() - usize::from(task.counts()));
         if !task.queued.replace(true) {
             self.dismiss(task);
@@ -383,20 +383,13 @@ impl Driver for Local {
         self.running().map_or(0, |task| task.suspended.get())
     }
 
-    fn is_in(&self, interrupts: &Arc<WaitQueue>) -> bool {
-        self.running().is_some_and(|task| {
-            // SAFETY: the running task alone uses it, and this is in it.
-            unsafe { &*task.rare.get() }.interrupts.as_ref().is_some_and(|entries| entries.is_in(interrupts))
-        })
-    }
-
-    fn enter(&self, interrupts: &Arc<WaitQueue>) {
-        let Some(task) = self.running() else { return };
-        let mut entries = Box::<Entries>::default();
-        entries.enter(interrupts, task.waker());
-        // SAFETY: as in `is_in`. What was there is dropped off the borrow.
-        let left = unsafe { &mut *task.rare.get() }.interrupts.replace(entries);
-        drop(left);
+    #[inline]
+    fn stay_in(&self, interrupts: &Arc<WaitQueue>) {
+        if let Some(task) = self.running()
+            && !ptr::eq(task.interrupts.get(), Arc::as_ptr(interrupts))
+        {
+            task.enter(interrupts);
+        }
     }
 
     fn arm(&self, waker: &Waker, host: &[(Arc<HostFd>, Events)], deadline: Option<Instant>) -> Result<Armed> {

@@ -30,7 +30,7 @@ use super::stack::Stack;
 use crate::curlwp::Context;
 use crate::id::LwpHandle;
 use crate::lwp::Slot;
-use crate::watch::Entries;
+use crate::watch::{Entries, WaitQueue};
 
 /// What is left to be run.
 pub(super) enum Body {
@@ -75,6 +75,8 @@ pub(super) struct Task {
     pub(super) shared: Arc<Shared>,
     /// What tells its handle that it is its own.
     pub(super) packet: *const (),
+    /// A fiber's process's interrupts, where it has a place in them.
+    pub(super) interrupts: Cell<*const WaitQueue>,
     pub(super) rare: UnsafeCell<Rare>,
 }
 
@@ -129,6 +131,7 @@ impl Task {
             yielder: Cell::new(ptr::null()),
             suspended: Cell::new(0),
             body: UnsafeCell::new(body),
+            interrupts: Cell::new(ptr::null()),
             rare: UnsafeCell::default(),
             waker: UnsafeCell::new(None),
         });
@@ -183,6 +186,25 @@ impl Task {
         self.suspended.set(self.suspended.get() + 1);
         // SAFETY: the fiber set it when it began, and it is good until the fiber ends; this runs in the fiber.
         unsafe { &*self.yielder.get() }.suspend(());
+    }
+
+    /// Enters it in its process's interrupts; it leaves those in which it was.
+    #[cold]
+    pub(super) fn enter(&self, interrupts: &Arc<WaitQueue>) {
+        let mut entries = Box::<Entries>::default();
+        entries.enter(interrupts, self.waker());
+        self.interrupts.set(Arc::as_ptr(interrupts));
+        // SAFETY: nothing that runs here uses it: the wakers are the task's own.
+        drop(unsafe { &mut *self.rare.get() }.interrupts.replace(entries));
+    }
+
+    /// It leaves its process's interrupts.
+    #[inline]
+    pub(super) fn leave_interrupts(&self) {
+        if !self.interrupts.replace(ptr::null()).is_null() {
+            // SAFETY: as above.
+            drop(unsafe { &mut *self.rare.get() }.interrupts.take());
+        }
     }
 
     /// Its own waker.
