@@ -116,7 +116,14 @@ impl<'b> Connection<'b> {
                 return Ok(None);
             }
             pace.progress(self.receive(pace.deadline(), None)?);
+            // A client that sends all at once is not to keep others waiting.
+            mux::yield_now();
         }
+    }
+
+    /// Whether the client has sent more than was used.
+    pub(crate) fn has_more(&self) -> bool {
+        !self.input.unused().is_empty()
     }
 
     /// How fast content must come and go.
@@ -126,7 +133,7 @@ impl<'b> Connection<'b> {
 
     /// Tells a client that waits for it to send the body. One that has sent some already does not wait.
     pub(crate) fn send_continue(&mut self) -> Result<(), End> {
-        if !self.input.unused().is_empty() {
+        if self.has_more() {
             return Ok(());
         }
         let mut pace = self.pace();
@@ -172,6 +179,8 @@ impl<'b> Connection<'b> {
                 (false, 0) => return Err(End::Closed),
                 _ => filled = 0,
             }
+            // A client that takes all at once is not to keep others waiting.
+            mux::yield_now();
         }
     }
 

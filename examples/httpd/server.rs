@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use lwproc::{
-    Domain, Errno, Fd, FdInherit, Kernel, Lwp, OpenFlags, ProcOptions, Result, Rlimit, SocketAddress, SocketKind,
-    SocketOption, sys,
+    Domain, Errno, Fd, FdInherit, JoinError, Kernel, Lwp, Mux, OpenFlags, ProcOptions, Result, Rlimit, Runtime,
+    SocketAddress, SocketKind, SocketOption, sys,
 };
 use parking_lot::Mutex;
 use signal_hook::iterator::SignalsInfo;
@@ -16,13 +16,15 @@ use super::capacity::Capacity;
 use super::connection::Timeouts;
 use super::descriptor::Descriptor;
 use super::gate::Gate;
-use super::http::{Form, Resource, Response};
-use super::options::Options;
+use super::http::{self, Resource, Response};
+use super::options::{Form, Options};
 use super::page::{self, Process, Served};
 use super::tenant::Tenant;
 
 /// The user that the front runs as, once it listens: one that owns nothing.
 const NOBODY: u32 = 65_534;
+/// Threads to wait for disks on.
+const DISK_THREADS: usize = 2;
 /// The longest that requests are waited for after their calls were interrupted.
 const LAST_WAIT: Duration = Duration::from_secs(5);
 
@@ -48,6 +50,8 @@ pub(crate) struct Server {
     /// The front's descriptor of the gate.
     pub(super) front_gate: Fd,
     pub(crate) tenants: Vec<Tenant>,
+    /// Threads to wait for disks on, where a fiber that did so would keep others waiting.
+    disk: Option<Runtime>,
     pub(crate) timeouts: Timeouts,
     pub(crate) max_body: u64,
     pub(crate) log: bool,
@@ -104,6 +108,10 @@ impl Server {
             let Candidate { name, writable, password, .. } = candidate;
             tenants.push(Tenant { name, lwp, gate, writable, password, commit: Mutex::new(()) });
         }
+        let disk = match capacity.form {
+            Form::Fiber => Some(Runtime::with(&Mux::builder(&kernel).name("httpd-disk"), DISK_THREADS)?),
+            Form::Thread => None,
+        };
         let timeouts = Timeouts { head: options.head_timeout, body: options.body_timeout, idle: options.idle_timeout };
         Ok(Self {
             kernel,
@@ -113,6 +121,7 @@ impl Server {
             gate,
             front_gate,
             tenants,
+            disk,
             timeouts,
             max_body: options.max_body,
             log: options.log,
@@ -166,6 +175,19 @@ impl Server {
         self.gate.is_closed()
     }
 
+    /// Makes what was written to a tenant's file lasting, with the tenant current.
+    pub(crate) fn sync(&self, tenant: &Tenant, file: &Descriptor) -> Result<()> {
+        let fd = file.number();
+        let Some(disk) = &self.disk else { return sys::fsync(fd) };
+        let mut synced = disk.spawn_fiber(tenant.lwp.newlwp()?, move || sys::fsync(fd))?;
+        match synced.join() {
+            Ok(synced) => synced,
+            Err(JoinError::NoStack(errno)) => Err(errno),
+            // The process was killed.
+            Err(_) => Err(Errno::EINTR),
+        }
+    }
+
     pub(crate) fn count_request(&self) {
         self.requests.fetch_add(1, Ordering::Relaxed);
     }
@@ -188,12 +210,12 @@ impl Server {
         }
     }
 
-    pub(crate) fn tenants_page(&self, form: Form) -> Response<Descriptor> {
+    pub(crate) fn tenants_page(&self, form: http::Form) -> Response<Descriptor> {
         let served = self.tenants.iter().map(|tenant| Served { name: &tenant.name, writable: tenant.takes_writes() });
         page::tenants(served, form)
     }
 
-    pub(crate) fn processes_page(&self, form: Form) -> Response<Descriptor> {
+    pub(crate) fn processes_page(&self, form: http::Form) -> Response<Descriptor> {
         let table = self.kernel.ps();
         let rows: Vec<Process> = table
             .iter()

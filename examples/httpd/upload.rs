@@ -11,6 +11,7 @@ use super::descriptor::Descriptor;
 use super::file::{Named, describe, precondition_failed, validators};
 use super::http::{Body, Method, Refusal, Request, Response, Status, Verdict};
 use super::refusal::Trouble;
+use super::server::Server;
 use super::tenant::Tenant;
 
 /// What the names of files start with that are being uploaded. Nobody is shown or served them.
@@ -23,6 +24,7 @@ pub(crate) fn is_partial(name: &[u8]) -> bool {
 
 /// `PUT`: the file is there whole or not at all. What is sent goes to a file beside it, which takes the name at the end.
 pub(crate) fn store(
+    server: &Server,
     connection: &mut Connection<'_>,
     request: &Request,
     body: &mut Body,
@@ -47,7 +49,7 @@ pub(crate) fn store(
     while let Some(piece) = connection.content(body, &mut pace)? {
         partial.write(piece)?;
     }
-    sys::fsync(partial.file.number())?;
+    server.sync(tenant, &partial.file)?;
 
     let _step = tenant.commit.lock();
     // Again: uploads take their time, and others write meanwhile.

@@ -8,7 +8,7 @@
 use std::io::Write;
 use std::time::Instant;
 
-use lwproc::{OpenFile, SocketAddress};
+use lwproc::{OpenFile, SocketAddress, mux};
 
 use super::connection::{Connection, End};
 use super::descriptor::Descriptor;
@@ -119,6 +119,8 @@ impl<'s> Visit<'s> {
                 };
             }
             match self.answer(place, &request, &mut connection) {
+                // A client that asks many things at once is not to keep others waiting.
+                After::Keep if connection.has_more() => mux::yield_now(),
                 After::Keep => {}
                 After::Close => return Next::Done,
                 After::Linger => {
@@ -193,7 +195,7 @@ impl<'s> Visit<'s> {
         body: &mut Result<Body, Refusal>,
     ) -> Result<Response<Descriptor>, Trouble> {
         match place {
-            Place::Tenant(at) => respond_for(&self.server.tenants[at], request, connection, body),
+            Place::Tenant(at) => respond_for(self.server, &self.server.tenants[at], request, connection, body),
             Place::Front => Ok(self.respond_for_server(request)?),
         }
     }
@@ -242,6 +244,7 @@ fn parse(head: &[u8]) -> Result<Request, Trouble> {
 
 /// A request about a tenant's file, with the tenant current.
 fn respond_for(
+    server: &Server,
     tenant: &Tenant,
     request: &Request,
     connection: &mut Connection<'_>,
@@ -258,7 +261,7 @@ fn respond_for(
         }
         Method::Put => {
             let body = body.as_mut().map_err(|refusal| refusal.clone())?;
-            upload::store(connection, request, body, tenant, &named)
+            upload::store(server, connection, request, body, tenant, &named)
         }
         Method::Delete => file::delete(tenant, &request.conditions, &named),
         Method::Options => Ok(Response::empty(Status::NO_CONTENT).with("Allow", tenant.methods())),
