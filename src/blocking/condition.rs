@@ -14,7 +14,7 @@ use super::waiters::{Line, Wait, Waiters};
 use crate::errno::{Errno, Result};
 use crate::wait;
 
-/// A condition variable: waits, without the [`Mutex`], until whoever changes what that guards says so.
+/// A condition variable: waits, without the [`Mutex`](super::Mutex), until whoever changes what that guards says so.
 ///
 /// A wait may end without a notification, so the condition itself is to be looked at again; `wait_while` does that. Those
 /// notified are the ones that have waited longest.

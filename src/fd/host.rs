@@ -81,7 +81,16 @@ impl HostFile {
     /// # Errors
     /// What fstat(2) says; `EIO` for a symbolic link.
     pub fn new(fd: OwnedFd) -> Result<Self> {
-        let class = match kind_of(&fd)? {
+        let kind = kind_of(&fd)?;
+        Self::of_kind(fd, kind)
+    }
+
+    /// Wraps `fd`, of which it is known what it is.
+    ///
+    /// # Errors
+    /// `EIO` for a symbolic link.
+    pub(crate) fn of_kind(fd: OwnedFd, kind: Option<FileKind>) -> Result<Self> {
+        let class = match kind {
             Some(FileKind::Regular | FileKind::BlockDevice) => Class::Positioned { appending: Mutex::new(()) },
             Some(FileKind::Directory) => Class::Directory(Mutex::new(None)),
             Some(FileKind::Socket) => Class::Socket { tcp: false },

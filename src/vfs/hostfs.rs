@@ -61,6 +61,8 @@ pub(super) struct HostNode {
     link: Mutex<Link>,
     /// The directories in this one that are in use.
     below: Mutex<HashMap<OsString, Weak<HostNode>>>,
+    /// What it was looked up with, until that was looked at or the file is open: of no directory, since those stay in use.
+    found: Mutex<Option<Permissions>>,
     /// A file that was just made, open for whoever made it, whatever its permissions are.
     made: Mutex<Option<OwnedFd>>,
 }
@@ -79,6 +81,12 @@ impl HostFs {
         Ok(HostNode::new(&Arc::new(Self { owner, flat, changing: Mutex::new(()) }), fd, |_| Link::Root)?)
     }
 
+    /// What a file that has these attributes appears to be.
+    fn permissions(&self, Stat { mode, uid, gid, .. }: Stat) -> Permissions {
+        let (uid, gid) = self.owner.unwrap_or((uid, gid));
+        Permissions { mode, uid, gid }
+    }
+
     /// # Errors
     /// `ENOENT`: files of this kind are left out.
     fn shows(&self, kind: FileKind) -> Result<()> {
@@ -94,6 +102,7 @@ impl HostNode {
             fs: Arc::clone(fs),
             fd,
             kind,
+            found: Mutex::new((kind != FileKind::Directory).then(|| fs.permissions(stat_of(&stat)))),
             id: (stat.st_dev, stat.st_ino),
             me: Weak::clone(me),
             link: Mutex::new(link(kind)),
@@ -157,6 +166,11 @@ impl HostNode {
         }
     }
 
+    /// From now on it is looked at.
+    fn forget_found(&self) {
+        *self.found.lock() = None;
+    }
+
     /// Takes the directory called `name` out of those in use, if it is one.
     fn forget(&self, name: &OsStr) -> Option<Arc<Self>> {
         let known = self.below.lock().remove(name);
@@ -174,7 +188,8 @@ impl Node for HostNode {
     }
 
     fn permissions(&self) -> Result<Permissions> {
-        let own = self.own()?;
+        let found = self.found.lock().take();
+        let own = found.map_or_else(|| self.own(), Ok)?;
         if own.mode & 0o7777 != 0 {
             return Ok(own);
         }
@@ -317,6 +332,7 @@ impl Node for HostNode {
     }
 
     fn open(&self, flags: OpenFlags) -> Result<Opened> {
+        self.forget_found();
         if let Some(fd) = self.made.lock().take() {
             return Ok(Opened::File(Box::new(HostFile::new(fd)?)));
         }
@@ -328,7 +344,7 @@ impl Node for HostNode {
         let mut host = OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         host |= OFlags::from_bits_retain((flags & OpenFlags::ACCMODE).bits());
         let fd = retry(|| rustix::fs::openat(CWD, self.way(), host, HostMode::empty()))?;
-        let file = HostFile::new(fd)?;
+        let file = HostFile::of_kind(fd, Some(self.kind))?;
         let flat = self.fs.flat && self.kind == FileKind::Directory;
         Ok(Opened::File(if flat { Box::new(Flat(file)) } else { Box::new(file) }))
     }

@@ -53,6 +53,7 @@ impl HostNode {
     }
 
     fn settle(&self, newborn: Permissions) -> Result<()> {
+        self.forget_found();
         if self.fs.owner.is_none() {
             self.give(newborn)?;
         }
