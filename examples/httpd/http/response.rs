@@ -1,8 +1,9 @@
 //! Responses, and the refusals that become responses.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::io::Write;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::status::Status;
 
@@ -97,15 +98,14 @@ impl<F> Response<F> {
     /// Appends the head to `out`. `connection` is the value of that field, if it needs one.
     pub(crate) fn write_head(&self, connection: Option<&str>, now: SystemTime, out: &mut Vec<u8>) {
         // Writing to a Vec does not fail.
-        let _ = write!(
-            out,
-            "HTTP/1.1 {}\r\nDate: {}\r\nServer: lwproc-httpd\r\n",
-            self.status,
-            httpdate::fmt_http_date(now)
-        );
+        let _ = write!(out, "HTTP/1.1 {}\r\nDate: ", self.status);
+        write_date(now, out);
+        out.extend_from_slice(b"\r\nServer: lwproc-httpd\r\n");
         for (name, value) in &self.fields {
             debug_assert!(!value.contains(['\r', '\n']), "{name}: {value:?}");
-            let _ = write!(out, "{name}: {value}\r\n");
+            for part in [name.as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+                out.extend_from_slice(part);
+            }
         }
         if let Some(length) = self.length() {
             let _ = write!(out, "Content-Length: {length}\r\n");
@@ -117,16 +117,44 @@ impl<F> Response<F> {
     }
 }
 
+thread_local! {
+    /// The last second that was written, since 1970, and its text: most responses of a second have the same.
+    static DATE: RefCell<(u64, String)> = const { RefCell::new((u64::MAX, String::new())) };
+}
+
+fn write_date(now: SystemTime, out: &mut Vec<u8>) {
+    // A clock that is before 1970 is not set.
+    let second = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    DATE.with_borrow_mut(|(last, text)| {
+        if *last != second {
+            (*last, *text) = (second, httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + Duration::from_secs(second)));
+        }
+        out.extend_from_slice(text.as_bytes());
+    });
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::status::Status;
     use super::{Content, Response};
-    use std::time::SystemTime;
+    use std::time::{Duration, SystemTime};
 
     fn head(response: &Response<()>, connection: Option<&str>) -> String {
         let mut out = Vec::new();
         response.write_head(connection, SystemTime::UNIX_EPOCH, &mut out);
         String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn each_second_has_its_date() {
+        for (second, date) in
+            [(0, "Thu, 01 Jan 1970 00:00:00"), (86_401, "Fri, 02 Jan 1970 00:00:01"), (0, "Thu, 01 Jan")]
+        {
+            let mut out = Vec::new();
+            let response = Response::<()>::empty(Status::NO_CONTENT);
+            response.write_head(None, SystemTime::UNIX_EPOCH + Duration::from_secs(second), &mut out);
+            assert!(String::from_utf8(out).unwrap().contains(&format!("\r\nDate: {date}")), "{date}");
+        }
     }
 
     #[test]
