@@ -9,10 +9,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/*
- * <fcntl.h> does not show all of these in every mode of the compiler. The numbers are those of Linux; the library does not
- * build where they are others.
- */
 #define RUMP_O_RDONLY O_RDONLY
 #define RUMP_O_WRONLY O_WRONLY
 #define RUMP_O_RDWR O_RDWR
@@ -23,9 +19,16 @@
 #define RUMP_O_TRUNC O_TRUNC
 #define RUMP_O_APPEND O_APPEND
 #define RUMP_O_NONBLOCK O_NONBLOCK
-#define RUMP_O_DIRECTORY 0200000
-#define RUMP_O_NOFOLLOW 0400000
-#define RUMP_O_CLOEXEC 02000000
+/* In the compiler's strict modes the C library has these under other names. */
+#if defined(O_DIRECTORY) || !defined(__O_DIRECTORY)
+#define RUMP_O_DIRECTORY O_DIRECTORY
+#define RUMP_O_NOFOLLOW O_NOFOLLOW
+#define RUMP_O_CLOEXEC O_CLOEXEC
+#else
+#define RUMP_O_DIRECTORY __O_DIRECTORY
+#define RUMP_O_NOFOLLOW __O_NOFOLLOW
+#define RUMP_O_CLOEXEC __O_CLOEXEC
+#endif
 
 #define RUMP_AF_UNSPEC AF_UNSPEC
 #define RUMP_AF_LOCAL AF_UNIX

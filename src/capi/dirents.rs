@@ -12,13 +12,9 @@ use crate::fd::{DirEntry, FileKind};
 use crate::sys::{self, Taken};
 
 /// Where the name begins.
-const NAME: usize = offset_of!(libc::dirent64, d_name);
+const NAME: usize = offset_of!(libc::dirent, d_name);
 /// What each entry's length is a multiple of.
-const ALIGN: usize = align_of::<libc::dirent64>();
-
-// The C library's `struct dirent` is the host's for 64-bit targets.
-const _: () =
-    assert!(offset_of!(libc::dirent, d_name) == NAME && size_of::<libc::dirent>() == size_of::<libc::dirent64>());
+const ALIGN: usize = align_of::<libc::dirent>();
 
 /// [`sys::getdents`], as many as fit. `EINVAL`: not even one does.
 ///
@@ -59,10 +55,10 @@ fn put(place: &mut [u8], entry: &DirEntry, next: u64) {
     // A name has at most 255 bytes.
     let len = place.len() as u16;
     for (at, bytes) in [
-        (offset_of!(libc::dirent64, d_ino), &entry.ino.to_ne_bytes()[..]),
-        (offset_of!(libc::dirent64, d_off), &next.to_ne_bytes()),
-        (offset_of!(libc::dirent64, d_reclen), &len.to_ne_bytes()),
-        (offset_of!(libc::dirent64, d_type), &[type_of(entry.kind)]),
+        (offset_of!(libc::dirent, d_ino), &entry.ino.to_ne_bytes()[..]),
+        (offset_of!(libc::dirent, d_off), &next.to_ne_bytes()),
+        (offset_of!(libc::dirent, d_reclen), &len.to_ne_bytes()),
+        (offset_of!(libc::dirent, d_type), &[type_of(entry.kind)]),
         (NAME, name),
     ] {
         place[at..at + bytes.len()].copy_from_slice(bytes);

@@ -27,6 +27,7 @@ pub use socket::Socket;
 pub use sockopt::SocketOption;
 
 use bitflags::bitflags;
+use rustix::fs::OFlags;
 
 bitflags! {
     /// How a file is opened, with the host's values of `O_*`.
@@ -37,27 +38,27 @@ bitflags! {
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
     pub struct OpenFlags: u32 {
         /// Write only.
-        const WRONLY = 0o1;
+        const WRONLY = OFlags::WRONLY.bits();
         /// Read and write.
-        const RDWR = 0o2;
+        const RDWR = OFlags::RDWR.bits();
         /// Make the file if it is not there.
-        const CREAT = 0o100;
+        const CREAT = OFlags::CREATE.bits();
         /// With `CREAT`: fail with `EEXIST` if it is there.
-        const EXCL = 0o200;
+        const EXCL = OFlags::EXCL.bits();
         /// Accepted and ignored: there are no terminals.
-        const NOCTTY = 0o400;
+        const NOCTTY = OFlags::NOCTTY.bits();
         /// Cut a regular file to nothing.
-        const TRUNC = 0o1000;
+        const TRUNC = OFlags::TRUNC.bits();
         /// Each write goes to the end.
-        const APPEND = 0o2000;
+        const APPEND = OFlags::APPEND.bits();
         /// Answer `EAGAIN` instead of blocking.
-        const NONBLOCK = 0o4000;
+        const NONBLOCK = OFlags::NONBLOCK.bits();
         /// Fail with `ENOTDIR` unless it is a directory.
-        const DIRECTORY = 0o200_000;
+        const DIRECTORY = OFlags::DIRECTORY.bits();
         /// Fail with `ELOOP` if the last part of the path is a symbolic link.
-        const NOFOLLOW = 0o400_000;
+        const NOFOLLOW = OFlags::NOFOLLOW.bits();
         /// Set [`FdFlags::CLOEXEC`] on the descriptor.
-        const CLOEXEC = 0o2_000_000;
+        const CLOEXEC = OFlags::CLOEXEC.bits();
     }
 }
 
