@@ -76,6 +76,7 @@ mod trim;
 #[cfg(not(loom))]
 mod yields;
 
+pub use self::packet::JoinError;
 #[cfg(all(feature = "capi", not(loom)))]
 pub(crate) use self::yields::runs_here;
 #[cfg(not(loom))]
@@ -83,7 +84,6 @@ pub use self::{
     handle::MuxHandle,
     join::JoinHandle,
     options::MuxBuilder,
-    packet::JoinError,
     run::Mux,
     runtime::Runtime,
     spawn::{SpawnError, SpawnErrorKind},
