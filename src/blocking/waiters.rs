@@ -245,13 +245,12 @@ impl<'l, S: Line<P>, P> Wait<'l, S, P> {
         let this = self.project();
         let waiter = this.waiter.into_ref().get_ref();
         // Acquire: pairs with the Release in `settle_first`.
-        let settled = match waiter.state.load(Ordering::Acquire) {
-            IDLE => false,
-            WAITING => Self::leave_line(this.latch, waiter),
-            _ => true,
-        };
-        // Relaxed: out of the line, it is seen by its owner alone.
-        waiter.state.store(IDLE, Ordering::Relaxed);
+        let state = waiter.state.load(Ordering::Acquire);
+        let settled = state != IDLE && (state == SETTLED || Self::leave_line(this.latch, waiter));
+        if state != IDLE {
+            // Relaxed: out of the line, it is seen by its owner alone.
+            waiter.state.store(IDLE, Ordering::Relaxed);
+        }
         // SAFETY: the owner's in IDLE, and the owner is borrowed mutably.
         (settled, unsafe { &mut (*waiter.inner.get()).parcel })
     }

@@ -87,8 +87,8 @@ impl Shared {
 
     /// Leaves a task that was woken on another thread.
     #[cold]
-    pub(super) fn leave_woken(&self, task: &Arc<Task>) {
-        let knock = self.door.leave(Left::Woken(Arc::clone(task)));
+    pub(super) fn leave_woken(&self, task: Arc<Task>) {
+        let knock = self.door.leave(Left::Woken(task));
         self.answer(knock);
     }
 

@@ -171,6 +171,10 @@ impl Local {
         if let Some(moved) = tasks.get(place as usize) {
             moved.place.set(place);
         }
+        if task.kept.close() {
+            // SAFETY: the reference was kept for this, and another is in hand.
+            unsafe { Arc::decrement_strong_count(Arc::as_ptr(&dismissed)) };
+        }
         if spare.len() < SPARE && Arc::get_mut(&mut dismissed).is_some() {
             spare.push(dismissed);
         }

@@ -74,6 +74,8 @@ mod timers;
 #[cfg(not(loom))]
 mod trim;
 #[cfg(not(loom))]
+mod waker;
+#[cfg(not(loom))]
 mod yields;
 
 pub use self::packet::JoinError;

@@ -19,14 +19,14 @@ use std::mem::ManuallyDrop;
 use std::pin::Pin;
 use std::ptr;
 use std::sync::Arc;
-use std::task::{Wake, Waker};
+use std::task::Waker;
 
 use corosensei::{Coroutine, Yielder};
 
 use super::door::Errand;
 use super::handle::Shared;
-use super::local;
 use super::stack::Stack;
+use super::waker::{self, Kept};
 use crate::curlwp::Context;
 use crate::id::LwpHandle;
 use crate::lwp::Slot;
@@ -53,6 +53,8 @@ pub(super) struct Task {
     pub(super) cancelled: Cell<bool>,
     /// Whether it is a [`Guest`](Body::Guest).
     guest: Cell<bool>,
+    /// What it keeps of its wakers' references.
+    pub(super) kept: Kept,
     /// *Atomic*: whether some thread is taking it to the door.
     pub(super) errand: Errand,
     /// Where it stands among the multiplexer's tasks.
@@ -122,6 +124,7 @@ impl Task {
             queued: Cell::new(false),
             cancelled: Cell::new(false),
             guest: Cell::new(matches!(body, Body::Guest(_))),
+            kept: Kept::new(),
             place: Cell::new(0),
             current: Cell::new(slot),
             slot,
@@ -135,11 +138,8 @@ impl Task {
             rare: UnsafeCell::default(),
             waker: UnsafeCell::new(None),
         });
-        // SAFETY: the address is an `Arc`'s. The reference that it stands for is not the waker's to drop, and the waker
-        // is used by address from within the task alone.
-        let waker = ManuallyDrop::new(Waker::from(unsafe { Arc::from_raw(Arc::as_ptr(&task)) }));
         // SAFETY: nobody else has the task yet.
-        unsafe { *task.waker.get() = Some(waker) };
+        unsafe { *task.waker.get() = Some(waker::uncounted(&task)) };
         task
     }
 
@@ -149,6 +149,7 @@ impl Task {
         self.queued.set(false);
         self.cancelled.set(false);
         self.guest.set(matches!(body, Body::Guest(_)));
+        self.kept = Kept::new();
         self.current.set(slot);
         (self.slot, self.handle, self.packet) = (slot, handle, packet);
         self.ahead.set(ahead);
@@ -211,25 +212,5 @@ impl Task {
     pub(super) fn waker(&self) -> &Waker {
         // SAFETY: set in `new`, and never again.
         unsafe { &*self.waker.get() }.as_ref().expect("made with the task")
-    }
-}
-
-impl Wake for Task {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    #[inline]
-    fn wake_by_ref(self: &Arc<Self>) {
-        let here = local::with(|local| match local {
-            Some(local) if local.shared.id == self.shared.id => {
-                local.make_ready(self);
-                true
-            }
-            _ => false,
-        });
-        if !here && self.errand.begin() {
-            self.shared.leave_woken(self);
-        }
     }
 }

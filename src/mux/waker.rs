@@ -1,0 +1,130 @@
+//! Wakers of tasks.
+//!
+//! A waker counts as a reference to its task. Most are made, used and dropped on the task's own host thread, one at a time:
+//! what that would count, and count off again, the task [keeps](Kept) instead, and hands it to the next.
+
+use std::cell::Cell;
+use std::mem::ManuallyDrop;
+use std::sync::Arc;
+use std::task::{RawWaker, RawWakerVTable, Waker};
+
+use super::local::{self, Local};
+use super::task::Task;
+
+/// A task's reference to itself, for the next waker that is made on its host thread.
+///
+/// ```text
+///          put            close
+///   NONE <─────> ONE  ──────────> CLOSED
+///     │    take                      ^
+///     └────────────── close ─────────┘
+/// ```
+///
+/// For the task's host thread alone. It is closed when the task goes, so that this keeps no task.
+#[derive(Debug)]
+pub(super) struct Kept(Cell<State>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    None,
+    One,
+    Closed,
+}
+
+impl Kept {
+    pub(super) fn new() -> Self {
+        Self(Cell::new(State::None))
+    }
+
+    /// Keeps a reference, where none is kept. Answers whether it does.
+    #[inline]
+    fn put(&self) -> bool {
+        let keeps = self.0.get() == State::None;
+        if keeps {
+            self.0.set(State::One);
+        }
+        keeps
+    }
+
+    /// Gives the reference that is kept, if one is.
+    #[inline]
+    fn take(&self) -> bool {
+        let kept = self.0.get() == State::One;
+        if kept {
+            self.0.set(State::None);
+        }
+        kept
+    }
+
+    /// Keeps none from now on. Answers whether one was kept, which is the caller's now.
+    #[inline]
+    pub(super) fn close(&self) -> bool {
+        self.0.replace(State::Closed) == State::One
+    }
+}
+
+static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, drop_waker);
+
+/// A waker of the task that counts as no reference: for as long as the task is there.
+pub(super) fn uncounted(task: &Arc<Task>) -> ManuallyDrop<Waker> {
+    // SAFETY: the functions keep the contract of wakers: each may be called on any thread, and each waker but this, which
+    // is never dropped, has a reference, so that the task is there.
+    ManuallyDrop::new(unsafe { Waker::new(Arc::as_ptr(task).cast(), &VTABLE) })
+}
+
+/// # Safety
+/// `data` is a waker's, and that is not dropped meanwhile.
+unsafe fn task<'w>(data: *const ()) -> &'w Task {
+    // SAFETY: it is that of a task which is there.
+    unsafe { &*data.cast::<Task>() }
+}
+
+/// Shows `f` the multiplexer that has the task, where that runs on the calling host thread.
+#[inline]
+fn here<R>(task: &Task, f: impl FnOnce(&Local) -> R) -> Option<R> {
+    local::with(|local| local.filter(|local| local.shared.id == task.shared.id).map(f))
+}
+
+#[inline]
+unsafe fn clone(data: *const ()) -> RawWaker {
+    // SAFETY: as the contract of wakers promises.
+    let task = unsafe { task(data) };
+    if here(task, |_| task.kept.take()) != Some(true) {
+        // SAFETY: the address is an `Arc`'s that is there.
+        unsafe { Arc::increment_strong_count(data.cast::<Task>()) };
+    }
+    RawWaker::new(data, &VTABLE)
+}
+
+#[inline]
+unsafe fn wake(data: *const ()) {
+    // SAFETY: as the contract of wakers promises; `drop_waker` is the last use.
+    unsafe {
+        wake_by_ref(data);
+        drop_waker(data);
+    }
+}
+
+#[inline]
+unsafe fn wake_by_ref(data: *const ()) {
+    // SAFETY: as the contract of wakers promises.
+    let task = unsafe { task(data) };
+    if here(task, |local| local.make_ready(task)).is_none() && task.errand.begin() {
+        // SAFETY: the address is an `Arc`'s that is there; the reference is made for this.
+        let reference = unsafe {
+            Arc::increment_strong_count(data.cast::<Task>());
+            Arc::from_raw(data.cast::<Task>())
+        };
+        task.shared.leave_woken(reference);
+    }
+}
+
+#[inline]
+unsafe fn drop_waker(data: *const ()) {
+    // SAFETY: as the contract of wakers promises.
+    let task = unsafe { task(data) };
+    if here(task, |_| task.kept.put()) != Some(true) {
+        // SAFETY: the waker's reference, which goes with it.
+        drop(unsafe { Arc::from_raw(data.cast::<Task>()) });
+    }
+}
