@@ -72,7 +72,8 @@ fn a_task_goes_with_its_last_waker_wherever_that_is_used_or_dropped() {
             if std::mem::replace(&mut woken, true) {
                 return Poll::Ready(());
             }
-            cx.waker().clone().wake();
+            let another = cx.waker().clone();
+            another.wake();
             Poll::Pending
         })
         .await;

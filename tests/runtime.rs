@@ -1,13 +1,14 @@
 //! A multiplexer for each of several host threads.
 
+#[path = "common/muxes.rs"]
+mod muxes;
+
 use std::collections::HashSet;
 use std::sync::{Arc, Barrier};
 
-use lwproc::{Errno, JoinError, Kernel, Mux, ProcOptions, Runtime, sys};
+use lwproc::{Errno, JoinError, Kernel, Mux, Runtime, sys};
 
-fn lwp(kernel: &Kernel) -> lwproc::Lwp {
-    kernel.spawn(ProcOptions::new()).unwrap()
-}
+use muxes::lwp;
 
 #[test]
 fn what_is_spawned_goes_where_the_fewest_are() {

@@ -3,6 +3,8 @@
 mod alone;
 mod by_hand;
 mod mux;
+#[path = "../common/muxes.rs"]
+mod muxes;
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};

@@ -18,29 +18,13 @@ use lwproc::{
 };
 
 use self::temp::Temp;
+use super::muxes::{mux, nothing_left, sharing};
 use super::race;
 
 #[path = "../common/temp.rs"]
 mod temp;
 
 const LONG: Duration = Duration::from_secs(600);
-
-fn mux() -> (Kernel, Mux) {
-    let kernel = Kernel::new().unwrap();
-    let mux = Mux::new(&kernel).unwrap();
-    (kernel, mux)
-}
-
-/// A process with the descriptors of pid 1.
-fn sharing(kernel: &Kernel) -> Lwp {
-    kernel.spawn(ProcOptions::new().fds(FdInherit::Share)).unwrap()
-}
-
-#[track_caller]
-fn nothing_left(kernel: &Kernel) {
-    let usage = kernel.usage();
-    assert_eq!((usage.procs, usage.lwps), (0, 0));
-}
 
 fn stream() -> Fd {
     sys::socket(Domain::Inet, SocketKind::Stream, OpenFlags::empty()).unwrap()

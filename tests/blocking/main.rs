@@ -6,24 +6,15 @@ mod conditions;
 mod killed;
 mod mixed;
 mod mutexes;
+#[path = "../common/muxes.rs"]
+mod muxes;
 
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use lwproc::{Kernel, Lwp, Mux, ProcOptions};
-
-/// A kernel, and a multiplexer for it.
-fn mux() -> (Kernel, Mux) {
-    let kernel = Kernel::new().unwrap();
-    let mux = Mux::new(&kernel).unwrap();
-    (kernel, mux)
-}
-
-fn lwp(kernel: &Kernel) -> Lwp {
-    kernel.spawn(ProcOptions::new()).unwrap()
-}
+use muxes::{lwp, mux};
 
 /// A deadline that will not come.
 fn late() -> Instant {
