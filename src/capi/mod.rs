@@ -13,7 +13,6 @@
 //!
 //! A null pointer where there must be none is `EFAULT`. A pointer that is neither null nor good is undefined behaviour, as
 //! anywhere in C: that is what "as the header says" means in the safety sections here.
-//!
 
 mod address;
 mod answer;

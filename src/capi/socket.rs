@@ -8,7 +8,8 @@ use super::answer::{call, call_unit};
 use super::descriptors::put_pair;
 use super::open::flags;
 use crate::errno::{Errno, Result};
-use crate::fd::{Domain, OpenFlags, SocketKind};
+use crate::fd::{Domain, OpenFlags, SocketAddress, SocketKind};
+use crate::id::Fd;
 use crate::sys;
 
 /// What kind of socket C asks for.
@@ -145,12 +146,8 @@ pub unsafe extern "C" fn rump_sys_getsockname(
     address: *mut libc::sockaddr,
     len: *mut libc::socklen_t,
 ) -> c_int {
-    call_unit(|| {
-        // SAFETY: the caller's.
-        let room = unsafe { Room::required(address, len) }?;
-        room.put(&sys::getsockname(fd)?);
-        Ok(())
-    })
+    // SAFETY: the caller's.
+    call_unit(|| unsafe { name(fd, address, len, sys::getsockname) })
 }
 
 /// [`sys::getpeername`].
@@ -163,10 +160,22 @@ pub unsafe extern "C" fn rump_sys_getpeername(
     address: *mut libc::sockaddr,
     len: *mut libc::socklen_t,
 ) -> c_int {
-    call_unit(|| {
-        // SAFETY: the caller's.
-        let room = unsafe { Room::required(address, len) }?;
-        room.put(&sys::getpeername(fd)?);
-        Ok(())
-    })
+    // SAFETY: the caller's.
+    call_unit(|| unsafe { name(fd, address, len, sys::getpeername) })
+}
+
+/// Puts one of a socket's names where C wants it.
+///
+/// # Safety
+/// As the header says of both calls.
+unsafe fn name(
+    fd: c_int,
+    address: *mut libc::sockaddr,
+    len: *mut libc::socklen_t,
+    of: impl FnOnce(Fd) -> Result<SocketAddress>,
+) -> Result<()> {
+    // SAFETY: the caller's.
+    let room = unsafe { Room::required(address, len) }?;
+    room.put(&of(fd)?);
+    Ok(())
 }
