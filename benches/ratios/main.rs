@@ -5,6 +5,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod counting;
 mod memory;
 mod multiplexing;
 mod operations;
@@ -13,24 +14,20 @@ mod waking;
 
 use std::time::Duration;
 
-use table::{Measured, Row};
-
-/// How long a batch lasts, and how many rounds there are.
-struct Effort {
-    batch: Duration,
-    rounds: usize,
-}
+use multiplexing::{FEW, MANY, VERY_MANY};
+use table::Effort;
 
 fn main() {
     // `cargo bench` says `--bench`; everything else only wants to see that it runs.
     let measures = std::env::args().any(|arg| arg == "--bench") && !std::env::args().any(|arg| arg == "--test");
     let effort = match measures {
         true => Effort { batch: Duration::from_micros(400), rounds: 101 },
-        false => Effort { batch: Duration::from_micros(1), rounds: 1 },
+        false => Effort::ONCE,
     };
     let small = !measures;
     common::pin(0);
-    table::print_head(effort.rounds);
+    table::print_machine(effort.rounds);
+    table::print_head();
     // The many lwps come last: a host process of their size is slow to fork.
     for rows in [
         operations::entering,
@@ -40,20 +37,11 @@ fn main() {
         multiplexing::talking,
         waking::rows,
         operations::switching,
-        multiplexing::yields,
+        |small| multiplexing::yields(&FEW, small),
+        |small| multiplexing::yields(&MANY, small),
+        |small| multiplexing::yields(&VERY_MANY, small),
     ] {
-        table::print(&measure(rows(small), &effort));
+        table::print(&effort.measure(rows(small)));
     }
     memory::print(small);
-}
-
-/// Measures all rows of a group, in turns.
-fn measure(mut rows: Vec<Row>, effort: &Effort) -> Vec<Measured> {
-    for row in &mut rows {
-        row.calibrate(effort.batch);
-    }
-    for _ in 0..effort.rounds {
-        rows.iter_mut().for_each(Row::measure);
-    }
-    rows.into_iter().map(Row::done).collect()
 }

@@ -1,54 +1,10 @@
 //! What a process and a lwp take, by counting what is allocated.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicBool, AtomicIsize, Ordering};
-
 use lwproc::{FdInherit, Kernel, sys};
 
 use crate::common::kernel;
+use crate::counting;
 use crate::table::verdict;
-
-/// The system's allocator, which counts while it is asked to.
-struct Counting;
-
-static COUNTS: AtomicBool = AtomicBool::new(false);
-static BYTES: AtomicIsize = AtomicIsize::new(0);
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-fn count(bytes: isize) {
-    if COUNTS.load(Ordering::Relaxed) {
-        BYTES.fetch_add(bytes, Ordering::Relaxed);
-    }
-}
-
-// SAFETY: the system's allocator does it all.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
-        // SAFETY: as the caller promises.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
-        // SAFETY: as the caller promises.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count(size as isize - layout.size() as isize);
-        // SAFETY: as the caller promises.
-        unsafe { System.realloc(block, layout, size) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        count(-(layout.size() as isize));
-        // SAFETY: as the caller promises.
-        unsafe { System.dealloc(block, layout) }
-    }
-}
 
 /// What each of `number` that `make` makes takes in bytes, the table's slots included.
 fn each(number: usize, before: impl FnOnce(&Kernel), make: impl Fn(&Kernel)) -> f64 {
@@ -57,12 +13,9 @@ fn each(number: usize, before: impl FnOnce(&Kernel), make: impl Fn(&Kernel)) -> 
         before(&kernel);
         // What was ended before is freed before.
         (0..100_000).for_each(|_| crossbeam_epoch::pin().flush());
-        BYTES.store(0, Ordering::Relaxed);
-        COUNTS.store(true, Ordering::Relaxed);
-        (0..number).for_each(|_| make(&kernel));
-        COUNTS.store(false, Ordering::Relaxed);
-    });
-    BYTES.load(Ordering::Relaxed) as f64 / number as f64
+        let ((), bytes) = counting::allocated(|| (0..number).for_each(|_| make(&kernel)));
+        bytes as f64 / number as f64
+    })
 }
 
 fn proc_and_lwp(kernel: &Kernel) {

@@ -8,40 +8,47 @@ use lwproc::blocking::channel;
 
 use crate::common::kernel;
 use crate::common::yields::{Coroutines, Pair, Yields, process};
-use crate::operations::bare_claim;
-use crate::table::Row;
 use crate::table::Target::{self, None, Times};
+use crate::table::{Row, bare_claim, ns};
 
-/// What F took, in nanoseconds, where the targets were set.
-const F: f64 = 2.2;
-
-/// At most so many nanoseconds where F takes 2.2.
-pub(crate) fn ns(most: f64) -> Target {
-    // To two digits.
-    Times("F", (most / F * 100.0).round() / 100.0)
+/// A yield among so many.
+pub(crate) struct Among {
+    pub(crate) count: usize,
+    fibers: &'static str,
+    futures: &'static str,
+    /// At most so many nanoseconds: a fiber's, and a future's.
+    most: Option<(f64, f64)>,
 }
 
-/// `small`: among few, to see that it runs.
-pub(crate) fn yields(small: bool) -> Vec<Row> {
-    let count = |count: usize| if small { count.min(64) } else { count };
-    let mut rows = vec![bare_claim()];
+pub(crate) const FEW: Among =
+    Among { count: 2, fibers: "yield, 2 fibers", futures: "yield, 2 futures", most: Option::None };
+
+pub(crate) const MANY: Among =
+    Among { count: 1_000, fibers: "yield, 1,000 fibers", futures: "yield, 1,000 futures", most: Some((7.7, 8.3)) };
+
+pub(crate) const VERY_MANY: Among = Among {
+    count: 100_000,
+    fibers: "yield, 100,000 fibers",
+    futures: "yield, 100,000 futures",
+    most: Some((25.0, 19.0)),
+};
+
+/// How long a bare coroutine takes, how long a round of them where the host has mappings for so many, and how long a fiber;
+/// the last row is a future's. `small`: among few, to see that it runs.
+pub(crate) fn yields(among: &Among, small: bool) -> Vec<Row> {
+    let count = if small { among.count.min(64) } else { among.count };
     let mut pair = Pair::new();
-    rows.push(Row::new(PAIR, None, move |iters| (0..iters).for_each(|_| pair.next())));
-    let mut round = Coroutines::new(count(1_000));
-    rows.push(Row::new(ROUND, None, move |iters| (0..iters).for_each(|_| round.next())));
-    for (name, yields, target) in [
-        ("yield, 2 fibers", Yields::fibers(2), None),
-        ("yield, 1,000 fibers", Yields::fibers(count(1_000)), ns(7.7)),
-        ("yield, 100,000 fibers", Yields::fibers(count(100_000)), ns(25.0)),
-        ("yield, 2 futures", Yields::futures(2), None),
-        ("yield, 1,000 futures", Yields::futures(count(1_000)), ns(8.3)),
-        ("yield, 100,000 futures", Yields::futures(count(100_000)), ns(19.0)),
-    ] {
-        rows.push(yielding(name, yields, target));
+    let mut rows = vec![bare_claim(), Row::new(PAIR, None, move |iters| (0..iters).for_each(|_| pair.next()))];
+    let (fiber, future) = among.most.map_or((None, None), |(fiber, future)| (ns(fiber), ns(future)));
+    let mut fibers = yielding(among.fibers, Yields::fibers(count), fiber);
+    if among.count == MANY.count {
+        let mut round = Coroutines::new(count);
+        rows.push(Row::new(ROUND, None, move |iters| (0..iters).for_each(|_| round.next())).in_laps(count));
+        fibers.also(Times(ROUND, 2.0));
+        fibers.also(Times(PAIR, 2.0));
     }
-    for (name, floor) in [("the same as 1,000 coroutines", ROUND), ("the same as one coroutine", PAIR)] {
-        rows.push(yielding(name, Yields::fibers(count(1_000)), Times(floor, 2.0)));
-    }
+    rows.push(fibers);
+    rows.push(yielding(among.futures, Yields::futures(count), future));
     rows
 }
 
@@ -54,7 +61,7 @@ fn yielding(name: &'static str, mut yields: Yields, target: Target) -> Row {
 }
 
 /// Beginning and ending: what is spawned runs in turns of so many.
-const AT_ONCE: u64 = 64;
+pub(crate) const AT_ONCE: u64 = 64;
 
 pub(crate) fn lives(_small: bool) -> Vec<Row> {
     let mut rows = vec![bare_claim()];

@@ -8,18 +8,18 @@ use std::time::{Duration, Instant};
 use lwproc::{FdInherit, Kernel, Lwp, OpenFlags, ProcOptions, sys};
 
 use crate::common::host::{ByFutex, PingPong, fork_exit_wait, thread_create_join};
-use crate::common::rings::{Claims, Lwps};
+use crate::common::rings::Lwps;
 use crate::common::{dedicated, empty_call, kernel, pin};
-use crate::table::Row;
 use crate::table::Target::{self, Above, None, Throughput, Times};
+use crate::table::{Row, bare_claim, claims};
 
 /// Switching among few and many. `small`: among few, to see that it runs.
 pub(crate) fn switching(small: bool) -> Vec<Row> {
     let count = |count: usize| if small { count.min(64) } else { count };
     let mut rows = vec![bare_claim()];
-    rows.push(claims("F over 64", 64, None));
-    rows.push(claims("F over 4,096", count(4_096), None));
-    rows.push(claims("F over 100,000", count(100_000), None));
+    rows.push(claims("F over 64", 64));
+    rows.push(claims("F over 4,096", count(4_096)));
+    rows.push(claims("F over 100,000", count(100_000)));
     let to_f = Times("F", 1.5);
     rows.push(lwps("switch, 2 lwps of one process", Lwps::of_one_proc(count(2)), to_f));
     rows.push(lwps("switch, 2 lwps of 2 processes", Lwps::of_many_procs(count(2)), to_f));
@@ -37,15 +37,6 @@ pub(crate) fn switching(small: bool) -> Vec<Row> {
         (0..iters).for_each(|_| threads.round_trip());
     }));
     rows
-}
-
-pub(crate) fn bare_claim() -> Row {
-    claims("F", 2, None)
-}
-
-fn claims(name: &'static str, count: usize, target: Target) -> Row {
-    let mut claims = Claims::new(count);
-    Row::new(name, target, move |iters| (0..iters).for_each(|_| claims.next())).in_laps(count)
 }
 
 fn lwps(name: &'static str, mut lwps: Lwps, target: Target) -> Row {

@@ -3,6 +3,33 @@
 use std::time::{Duration, Instant};
 
 use crate::common::cpus;
+use crate::common::rings::Claims;
+
+/// What F took, in nanoseconds, where targets in nanoseconds were set.
+const F: f64 = 2.2;
+
+/// How long a batch lasts, and how many rounds there are.
+#[derive(Clone, Copy)]
+pub(crate) struct Effort {
+    pub(crate) batch: Duration,
+    pub(crate) rounds: usize,
+}
+
+impl Effort {
+    /// Once: to see that it runs.
+    pub(crate) const ONCE: Self = Self { batch: Duration::from_micros(1), rounds: 1 };
+
+    /// Measures all rows of a group, in turns.
+    pub(crate) fn measure(self, mut rows: Vec<Row>) -> Vec<Measured> {
+        for row in &mut rows {
+            row.calibrate(self.batch);
+        }
+        for _ in 0..self.rounds {
+            rows.iter_mut().for_each(Row::measure);
+        }
+        rows.into_iter().map(Row::done).collect()
+    }
+}
 
 /// What a row should come to, in relation to the row of a name.
 #[derive(Clone, Copy)]
@@ -17,10 +44,16 @@ pub(crate) enum Target {
     None,
 }
 
+/// At most so many nanoseconds where F takes 2.2.
+pub(crate) fn ns(most: f64) -> Target {
+    // To two digits.
+    Target::Times("F", (most / F * 100.0).round() / 100.0)
+}
+
 /// An operation that is being measured.
 pub(crate) struct Row {
     name: &'static str,
-    target: Target,
+    targets: Vec<Target>,
     /// Does it so many times, and says how long one took.
     run: Box<dyn FnMut(u64) -> Duration>,
     iters: u64,
@@ -39,7 +72,13 @@ impl Row {
 
     /// A row whose `run` keeps the time itself.
     pub(crate) fn timed(name: &'static str, target: Target, run: impl FnMut(u64) -> Duration + 'static) -> Self {
-        Self { name, target, run: Box::new(run), iters: 1, samples: Vec::new() }
+        Self { name, targets: vec![target], run: Box::new(run), iters: 1, samples: Vec::new() }
+    }
+
+    /// A target, or one more.
+    pub(crate) fn also(&mut self, target: Target) {
+        self.targets.retain(|target| !matches!(target, Target::None));
+        self.targets.push(target);
     }
 
     /// As often as makes whole laps of `count`, so that no cell rests longer than another's.
@@ -48,27 +87,38 @@ impl Row {
     }
 
     /// Finds out how many fill a batch, however often the host interrupts it.
-    pub(crate) fn calibrate(&mut self, batch: Duration) {
+    fn calibrate(&mut self, batch: Duration) {
         while (0..3).any(|_| (self.run)(self.iters) < batch) {
             self.iters *= 2;
         }
     }
 
     /// Measures one batch.
-    pub(crate) fn measure(&mut self) {
+    fn measure(&mut self) {
         let taken = (self.run)(self.iters);
         self.samples.push(taken.as_secs_f64() * 1e9 / self.iters as f64);
     }
 
-    pub(crate) fn done(self) -> Measured {
-        Measured { name: self.name, target: self.target, samples: self.samples }
+    fn done(self) -> Measured {
+        Measured { name: self.name, targets: self.targets, samples: self.samples }
     }
+}
+
+/// The first row of a group, to which all the others' ratios are.
+pub(crate) fn bare_claim() -> Row {
+    claims("F", 2)
+}
+
+/// As `F`, over so many cells.
+pub(crate) fn claims(name: &'static str, count: usize) -> Row {
+    let mut claims = Claims::new(count);
+    Row::new(name, Target::None, move |iters| (0..iters).for_each(|_| claims.next())).in_laps(count)
 }
 
 /// A row with a time in nanoseconds for each round.
 pub(crate) struct Measured {
     name: &'static str,
-    target: Target,
+    targets: Vec<Target>,
     samples: Vec<f64>,
 }
 
@@ -84,39 +134,49 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// Prints what stands above all groups' rows.
-pub(crate) fn print_head(rounds: usize) {
+/// Prints where and how often was measured.
+pub(crate) fn print_machine(rounds: usize) {
     println!("cpu: {} ({} usable); medians of {rounds} rounds\n", cpu_model(), cpus());
+}
+
+/// Prints the head of a table.
+pub(crate) fn print_head() {
     println!("| operation | ns | ratio to F | target | measured | |");
     println!("|---|---:|---:|---|---:|---|");
 }
 
 /// Prints a group. The first row is `F`.
 pub(crate) fn print(rows: &[Measured]) {
-    let named = |name| rows.iter().find(|row| row.name == name).expect("targets name rows");
     for row in rows {
-        let (target, measured, met) = match row.target {
+        let (time, to_f) = (median(row.samples.clone()), row.against(&rows[0], |own, f| own / f));
+        let mut columns = format!("{} | {time:.2} | {to_f:.2}", row.name);
+        for target in &row.targets {
+            println!("| {columns} | {} |", row.outcome(*target, rows));
+            columns = format!("{}, also | | ", row.name);
+        }
+    }
+}
+
+impl Measured {
+    /// A target, what was measured of it, and whether that meets it: three columns.
+    fn outcome(&self, target: Target, rows: &[Self]) -> String {
+        let named = |name| rows.iter().find(|row| row.name == name).expect("targets name rows");
+        let (target, measured, met) = match target {
             Target::Times(of, most) => {
-                let times = row.against(named(of), |own, others| own / others);
+                let times = self.against(named(of), |own, others| own / others);
                 (format!("<= {most} x {of}"), format!("{times:.2}"), times <= most)
             }
             Target::Above(of, most) => {
-                let more = row.against(named(of), |own, others| own - others);
+                let more = self.against(named(of), |own, others| own - others);
                 (format!("<= {of} + {most} ns"), format!("{more:+.2} ns"), more <= most)
             }
             Target::Throughput(of, least) => {
-                let times = row.against(named(of), |own, others| others / own);
+                let times = self.against(named(of), |own, others| others / own);
                 (format!(">= {least} x {of}"), format!("{times:.2}"), times >= least)
             }
-            Target::None => (String::new(), String::new(), true),
+            Target::None => return " | | ".to_owned(),
         };
-        let verdict = match row.target {
-            Target::None => "",
-            _ => verdict(met),
-        };
-        let time = median(row.samples.clone());
-        let to_f = row.against(&rows[0], |own, f| own / f);
-        println!("| {} | {time:.2} | {to_f:.2} | {target} | {measured} | {verdict} |", row.name);
+        format!("{target} | {measured} | {}", verdict(met))
     }
 }
 

@@ -16,10 +16,8 @@ use rustix::event::{EventfdFlags, eventfd};
 
 use crate::common::yields::process;
 use crate::common::{cpus, kernel, pin};
-use crate::multiplexing::ns;
-use crate::operations::bare_claim;
-use crate::table::Row;
 use crate::table::Target::{None, Times};
+use crate::table::{Row, bare_claim, ns};
 
 /// What the multiplexer does when it is woken.
 #[derive(Clone, Copy, PartialEq)]
