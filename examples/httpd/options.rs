@@ -35,7 +35,7 @@ pub(crate) struct Options {
     pub(crate) per_connection: Form,
 
     /// Host threads; unless said one per core, or 64 with --per-connection thread
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=30_000))]
     pub(crate) threads: Option<u16>,
 
     /// Connections served at a time; more wait. Unless said 10000, if the host lets it have that many descriptors; with
