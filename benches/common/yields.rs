@@ -20,17 +20,27 @@ pub struct Yields {
 impl Yields {
     /// `count` fibers, at least one.
     pub fn fibers(count: usize) -> Self {
+        Self::fibers_by(count, yield_now)
+    }
+
+    /// `count` fibers, at least one, that call a function which yields, as C's do: the cpu, which expects to return to where
+    /// it last called, is wrong in both directions.
+    pub fn fibers_that_call(count: usize) -> Self {
+        Self::fibers_by(count, yield_elsewhere)
+    }
+
+    fn fibers_by(count: usize, yields: impl Fn() + Copy + 'static) -> Self {
         Self::new(count, |mux, lwp, leads| {
             let spawned = match leads {
                 Some(leader) => mux.spawn_fiber(lwp, move || {
                     loop {
                         leader.lead();
-                        yield_now();
+                        yields();
                     }
                 }),
-                None => mux.spawn_fiber(lwp, || {
+                None => mux.spawn_fiber(lwp, move || {
                     loop {
-                        yield_now();
+                        yields();
                     }
                 }),
             };
@@ -83,6 +93,13 @@ impl Yields {
         self.rounds.set(yields / self.count as u64);
         assert_eq!(self.mux.run_until(pending::<()>()), Ok(None));
     }
+}
+
+#[inline(never)]
+fn yield_elsewhere() {
+    yield_now();
+    // So that the call is no jump.
+    std::hint::black_box(());
 }
 
 struct Leader {

@@ -48,6 +48,9 @@ pub(crate) fn yields(among: &Among, small: bool) -> Vec<Row> {
         fibers.also(Times(PAIR, 2.0));
     }
     rows.push(fibers);
+    if among.count == MANY.count {
+        rows.push(yielding("yield in a function, 1,000 fibers", Yields::fibers_that_call(count), None));
+    }
     rows.push(yielding(among.futures, Yields::futures(count), future));
     rows
 }
