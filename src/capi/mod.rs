@@ -1,6 +1,6 @@
 //! The C interface: what `include/rump/rump.h`, `include/rump/rump_syscalls.h` and `include/lwproc.h` declare.
 //!
-//! It is there with the feature `capi`, for programs that are written for rump kernels:
+//! It is there with the feature `capi`, for programs that are written for rump kernels; `include/README.md` is their guide:
 //!
 //! ```text
 //! cargo rustc --release --lib --features capi --crate-type staticlib

@@ -17,6 +17,8 @@ pub(crate) struct Compiler {
 impl Compiler {
     /// The one that rustc links with, so that it is there.
     pub(crate) const CC: Self = Self { command: "cc", options: &["-std=c99"] };
+    /// With what is the host's and not C's, as people have it who say nothing.
+    pub(crate) const GNU: Self = Self { command: "cc", options: &[] };
     pub(crate) const CXX: Self = Self { command: "g++", options: &["-x", "c++", "-std=c++17"] };
     pub(crate) const CLANG: Self = Self { command: "clang", options: &["-std=c99"] };
     pub(crate) const CLANGXX: Self = Self { command: "clang++", options: &["-x", "c++", "-std=c++17"] };

@@ -7,6 +7,7 @@
 #![cfg(all(target_os = "linux", target_pointer_width = "64"))]
 
 mod compiler;
+mod guide;
 mod headers;
 mod library;
 mod programs;
