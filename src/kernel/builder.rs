@@ -92,7 +92,8 @@ impl Builder {
     }
 
     /// What is done about a fatal error, instead of a report on standard error. Where it returns, the host process
-    /// aborts; a test's hook panics instead, and leaves the caller's context as it was.
+    /// aborts; a test's hook panics instead, and leaves the caller's context as it was. A fiber's stack overflow is not
+    /// told to it: there is no stack to call it on. That is reported on standard error, and aborts.
     pub fn on_fatal(mut self, hook: impl Fn(&Fatal) + Send + Sync + 'static) -> Self {
         self.fatal_hook = Box::new(hook);
         self
