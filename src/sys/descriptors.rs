@@ -105,7 +105,7 @@ pub fn import(file: &OpenFile, flags: OpenFlags) -> Result<Fd> {
 #[inline]
 pub fn close(fd: Fd) -> Result<()> {
     // Dropped here, where the embedder's code may run.
-    current(|current| current.proc().fds.close(fd)).map(drop)
+    current(move |current| current.proc().fds.close(fd)).map(drop)
 }
 
 /// Makes the lowest free number stand for what `fd` does.
@@ -121,7 +121,7 @@ pub fn dup(fd: Fd) -> Result<Fd> {
 
 #[inline]
 fn dup_from(fd: Fd, min: u32, flags: FdFlags) -> Result<Fd> {
-    let duplicated: std::result::Result<Fd, (Errno, Option<OpenFile>)> = current(|current| {
+    let duplicated: std::result::Result<Fd, (Errno, Option<OpenFile>)> = current(move |current| {
         let proc = current.proc();
         let file = proc.fds.get(fd).map_err(|errno| (errno, None))?;
         match proc.fds.take_lowest(min, proc.limits.soft(Resource::NoFile)) {
@@ -196,8 +196,8 @@ pub fn fcntl(fd: Fd, what: Fcntl) -> Result<i32> {
     match what {
         Fcntl::DupFd(min) => dup_from(fd, lowest(fd, min)?, FdFlags::empty()),
         Fcntl::DupFdCloexec(min) => dup_from(fd, lowest(fd, min)?, FdFlags::CLOEXEC),
-        Fcntl::GetFd => current(|current| current.proc().fds.fd_flags(fd)).map(|flags| flags.bits() as i32),
-        Fcntl::SetFd(flags) => current(|current| current.proc().fds.set_fd_flags(fd, flags)).map(|()| 0),
+        Fcntl::GetFd => current(move |current| current.proc().fds.fd_flags(fd)).map(|flags| flags.bits() as i32),
+        Fcntl::SetFd(flags) => current(move |current| current.proc().fds.set_fd_flags(fd, flags)).map(|()| 0),
         Fcntl::GetFl => Ok(file(fd)?.flags().bits() as i32),
         Fcntl::SetFl(flags) => file(fd).map(|file| file.set_flags(flags)).map(|()| 0),
     }

@@ -49,5 +49,5 @@ use crate::implicit::current;
 /// What `fd` of the current process stands for.
 #[inline]
 fn file(fd: Fd) -> Result<OpenFile> {
-    current(|current| current.proc().fds.get(fd))
+    current(move |current| current.proc().fds.get(fd))
 }
