@@ -21,7 +21,7 @@ fn main() {
     // `cargo bench` says `--bench`; everything else only wants to see that it runs.
     let measures = std::env::args().any(|arg| arg == "--bench") && !std::env::args().any(|arg| arg == "--test");
     let effort = match measures {
-        true => Effort { batch: Duration::from_micros(400), rounds: 101 },
+        true => Effort { batch: Duration::from_micros(400), rounds: 101, warm: false },
         false => Effort::ONCE,
     };
     let small = !measures;

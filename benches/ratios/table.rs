@@ -13,11 +13,13 @@ const F: f64 = 2.2;
 pub(crate) struct Effort {
     pub(crate) batch: Duration,
     pub(crate) rounds: usize,
+    /// Each batch is done twice, and timed the second time: for those that last no longer than it takes to fill the caches.
+    pub(crate) warm: bool,
 }
 
 impl Effort {
     /// Once: to see that it runs.
-    pub(crate) const ONCE: Self = Self { batch: Duration::from_micros(1), rounds: 1 };
+    pub(crate) const ONCE: Self = Self { batch: Duration::from_micros(1), rounds: 1, warm: false };
 
     /// Measures all rows of a group, in turns.
     pub(crate) fn measure(self, mut rows: Vec<Row>) -> Vec<Measured> {
@@ -25,7 +27,7 @@ impl Effort {
             row.calibrate(self.batch);
         }
         for _ in 0..self.rounds {
-            rows.iter_mut().for_each(Row::measure);
+            rows.iter_mut().for_each(|row| row.measure(self.warm));
         }
         rows.into_iter().map(Row::done).collect()
     }
@@ -94,7 +96,10 @@ impl Row {
     }
 
     /// Measures one batch.
-    fn measure(&mut self) {
+    fn measure(&mut self, warm: bool) {
+        if warm {
+            (self.run)(self.iters);
+        }
         let taken = (self.run)(self.iters);
         self.samples.push(taken.as_secs_f64() * 1e9 / self.iters as f64);
     }

@@ -98,7 +98,8 @@ const ROUNDS: usize = 61;
 
 /// Measures a group and prints it. The first row is F.
 fn show(title: &str, rows: Vec<Row>, small: bool) {
-    let effort = if small { Effort::ONCE } else { Effort { batch: Duration::from_millis(1), rounds: ROUNDS } };
+    let effort =
+        if small { Effort::ONCE } else { Effort { batch: Duration::from_millis(1), rounds: ROUNDS, warm: true } };
     println!("\n### {title}\n");
     table::print_head();
     table::print(&effort.measure(rows));
