@@ -13,7 +13,7 @@ use super::local;
 use super::local::Local;
 use super::reactor::Bell;
 use super::spawn::{SpawnError, SpawnErrorKind};
-use super::task::{Body, Task};
+use super::task::{Body, FiberKind, Task};
 use crate::curlwp::cpu;
 use crate::driver;
 use crate::lwp::SwitchError;
@@ -109,8 +109,15 @@ impl Shared {
         }
     }
 
-    /// Takes the lwp for this multiplexer.
-    pub(super) fn own(&self, lwp: &Lwp) -> Result<(), SpawnErrorKind> {
+    /// Takes the lwp for this multiplexer, to be run there; and the handle for what comes of it.
+    pub(super) fn charge<T>(&self, lwp: Lwp) -> Result<(Charge<T>, JoinHandle<T>), SpawnError> {
+        match self.own(&lwp) {
+            Ok(()) => Ok(Charge::new(lwp)),
+            Err(kind) => Err(SpawnError { lwp, kind }),
+        }
+    }
+
+    fn own(&self, lwp: &Lwp) -> Result<(), SpawnErrorKind> {
         if lwp.kernel().id() != self.kernel {
             return Err(SpawnErrorKind::Lwp(SwitchError::Foreign));
         }
@@ -184,25 +191,27 @@ impl MuxHandle {
         T: Send + 'static,
         F: FnOnce() -> T + Send + 'static,
     {
-        self.leave(lwp, |charge, local| {
-            if let Err((charge, error)) = local.start_fiber(charge, f, Body::Fiber) {
-                charge.no_stack(error);
-            }
-        })
+        self.leave_fiber(lwp, f, Body::Fiber)
     }
 
     /// Spawns a [`Guest`](Body::Guest), from any host thread.
     #[cfg(feature = "capi")]
     pub(crate) fn spawn_guest(&self, lwp: Lwp, f: impl FnOnce() + Send + 'static) -> Result<(), SpawnError> {
         local::with(|local| match local {
-            Some(local) if local.shared.id == self.shared.id => local.spawn_guest(lwp, f),
-            _ => self
-                .leave(lwp, |charge, local| {
-                    if let Err((charge, error)) = local.start_fiber(charge, f, Body::Guest) {
-                        charge.no_stack(error);
-                    }
-                })
-                .map(drop),
+            Some(local) if local.shared.id == self.shared.id => local.spawn_fiber(lwp, f, Body::Guest).map(drop),
+            _ => self.leave_fiber(lwp, f, Body::Guest).map(drop),
+        })
+    }
+
+    fn leave_fiber<T, F>(&self, lwp: Lwp, f: F, kind: FiberKind) -> Result<JoinHandle<T>, SpawnError>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        self.leave(lwp, move |charge, local| {
+            if let Err((charge, error)) = local.start_fiber(charge, f, kind) {
+                charge.no_stack(error);
+            }
         })
     }
 
@@ -211,10 +220,7 @@ impl MuxHandle {
         lwp: Lwp,
         start: impl FnOnce(Charge<T>, &Local) + Send + 'static,
     ) -> Result<JoinHandle<T>, SpawnError> {
-        let (charge, join) = match self.shared.own(&lwp) {
-            Ok(()) => Charge::new(lwp),
-            Err(kind) => return Err(SpawnError { lwp, kind }),
-        };
+        let (charge, join) = self.shared.charge(lwp)?;
         // Relaxed: see `Load`.
         self.shared.load.coming.fetch_add(1, Ordering::Relaxed);
         let spawn = move |local: &Local| {

@@ -16,7 +16,7 @@ use super::reactor::Reactor;
 use super::spawn::SpawnError;
 use super::spin::Spin;
 use super::stack::StackPool;
-use super::task::{Birth, Task};
+use super::task::{Birth, Body, Task};
 use crate::curlwp::{Cpu, cpu};
 use crate::errno::{Errno, Result};
 use crate::implicit::Nested;
@@ -119,13 +119,13 @@ impl Mux {
         lwp: Lwp,
         f: impl FnOnce() -> T + 'static,
     ) -> std::result::Result<JoinHandle<T>, SpawnError> {
-        self.local.spawn_fiber(lwp, f)
+        self.local.spawn_fiber(lwp, f, Body::Fiber)
     }
 
     /// Spawns a fiber with frames of C: cancelled, it is not unwound but goes on to its end.
     #[cfg(feature = "capi")]
     pub(crate) fn spawn_guest(&self, lwp: Lwp, f: impl FnOnce() + 'static) -> std::result::Result<(), SpawnError> {
-        self.local.spawn_guest(lwp, f)
+        self.local.spawn_fiber(lwp, f, Body::Guest).map(drop)
     }
 
     /// Runs until all tasks have finished, or it is stopped.
@@ -304,7 +304,7 @@ fn idle(local: &Local, spin: &mut Spin, woken: &mut Vec<Waker>) -> Result<()> {
         return Ok(());
     }
     let since = Instant::now();
-    let looked = look(local, timeout.or(None), woken);
+    let looked = look(local, timeout, woken);
     door.rouse();
     if !door.is_empty() {
         spin.slept(since);

@@ -13,8 +13,7 @@ use pin_project_lite::pin_project;
 use super::charge::Charge;
 use super::join::JoinHandle;
 use super::local::{self, Local};
-use super::stack::Stack;
-use super::task::{Birth, Body};
+use super::task::{Birth, Body, FiberKind};
 use crate::errno::Errno;
 use crate::lwp::SwitchError;
 use crate::lwproc::Lwp;
@@ -84,39 +83,23 @@ impl From<SpawnError> for Errno {
 impl Local {
     /// Spawns a future.
     pub(super) fn spawn<F: Future + 'static>(&self, lwp: Lwp, future: F) -> Result<JoinHandle<F::Output>, SpawnError> {
-        if let Err(kind) = self.shared.own(&lwp) {
-            return Err(SpawnError { lwp, kind });
-        }
-        let (charge, join) = Charge::new(lwp);
+        let (charge, join) = self.shared.charge(lwp)?;
         self.start(charge, future);
         Ok(join)
     }
 
-    /// Spawns a fiber.
+    /// Spawns a fiber, of that kind.
     pub(super) fn spawn_fiber<T: 'static>(
         &self,
         lwp: Lwp,
         f: impl FnOnce() -> T + 'static,
+        kind: FiberKind,
     ) -> Result<JoinHandle<T>, SpawnError> {
-        if let Err(kind) = self.shared.own(&lwp) {
-            return Err(SpawnError { lwp, kind });
-        }
-        let (charge, join) = Charge::new(lwp);
-        match self.start_fiber(charge, f, Body::Fiber) {
+        let (charge, join) = self.shared.charge(lwp)?;
+        match self.start_fiber(charge, f, kind) {
             Ok(()) => Ok(join),
             Err((charge, error)) => Err(SpawnError { lwp: charge.give_back(), kind: SpawnErrorKind::NoStack(error) }),
         }
-    }
-
-    /// Spawns a [`Guest`](Body::Guest).
-    #[cfg(feature = "capi")]
-    pub(super) fn spawn_guest(&self, lwp: Lwp, f: impl FnOnce() + 'static) -> Result<(), SpawnError> {
-        if let Err(kind) = self.shared.own(&lwp) {
-            return Err(SpawnError { lwp, kind });
-        }
-        let (charge, _) = Charge::new(lwp);
-        self.start_fiber(charge, f, Body::Guest)
-            .map_err(|(charge, error)| SpawnError { lwp: charge.give_back(), kind: SpawnErrorKind::NoStack(error) })
     }
 
     /// Makes a task of a future.
@@ -133,7 +116,7 @@ impl Local {
         &self,
         charge: Charge<T>,
         f: impl FnOnce() -> T + 'static,
-        kind: fn(Coroutine<(), (), (), Stack>) -> Body,
+        kind: FiberKind,
     ) -> Result<(), (Charge<T>, Errno)> {
         let stack = match self.stacks.borrow_mut().take() {
             Ok(stack) => stack,

@@ -44,6 +44,9 @@ pub(super) enum Body {
     Finished,
 }
 
+/// What makes a body of a fiber: [`Body::Fiber`] or [`Body::Guest`].
+pub(super) type FiberKind = fn(Coroutine<(), (), (), Stack>) -> Body;
+
 /// See the module. In the order of use: a turn touches the first fields, up to `body`.
 #[repr(C)]
 pub(super) struct Task {

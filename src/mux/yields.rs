@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::join::JoinHandle;
 use super::local;
 use super::spawn::{SpawnError, SpawnErrorKind};
+use super::task::Body;
 use crate::errno::{Errno, Result};
 use crate::lwproc::Lwp;
 use crate::wait::Wait;
@@ -113,7 +114,7 @@ pub fn spawn_fiber<T: 'static>(
     f: impl FnOnce() -> T + 'static,
 ) -> std::result::Result<JoinHandle<T>, SpawnError> {
     local::with(|local| match local {
-        Some(local) => local.spawn_fiber(lwp, f),
+        Some(local) => local.spawn_fiber(lwp, f, Body::Fiber),
         None => Err(SpawnError { lwp, kind: SpawnErrorKind::NoMux }),
     })
 }
