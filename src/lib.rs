@@ -105,7 +105,7 @@
 //! ```
 //!
 //! Every concurrent protocol is a word or two with named transitions, described at the top of its file
-//! (`lwp/slot.rs`, `proc/lwpcount.rs`, `fd/fdtable.rs`, `table/`, `watch.rs`, `park.rs`, `implicit.rs`, `mux/door.rs`,
+//! (`lwp/slot.rs`, `proc/lwpcount.rs`, `fd/fdtable.rs`, `table/`, `wait/watch.rs`, `wait/park.rs`, `context/implicit.rs`, `mux/door.rs`,
 //! `mux/packet.rs`, `blocking/latch.rs`, `blocking/waiters.rs`), and has a loom model in `loom-tests/` with a broken twin
 //! that the model must catch.
 //!
@@ -113,61 +113,48 @@
 //!
 //! rump_lwproc(3), rfork(2), NetBSD; POSIX.1-2024 for the system calls.
 
-#[cfg(not(loom))]
-mod alone;
 pub mod blocking;
 #[cfg(all(feature = "capi", not(loom)))]
 pub mod capi;
+mod context;
 mod cred;
-mod curlwp;
-#[cfg(not(loom))]
-mod driver;
 mod errno;
-mod exit;
 mod fd;
-#[cfg_attr(loom, expect(dead_code, reason = "no reactor is modelled"))]
-mod hostfd;
 mod id;
-mod implicit;
 mod kernel;
-mod limits;
-pub mod local;
-mod locals;
 #[cfg(all(test, loom))]
 #[path = "../loom-tests/models/mod.rs"]
 mod loom_models;
 mod lwp;
 mod lwproc;
 pub mod mux;
-mod park;
 mod proc;
 mod ps;
 mod sync;
 pub mod sys;
 mod table;
-mod user;
 mod vfs;
 mod wait;
-mod watch;
 
+pub use context::local;
 pub use cred::{Cred, NGROUPS_MAX};
 pub use errno::{Errno, Result};
 pub use fd::{
     Console, DirEntry, Domain, FdFlags, File, FileKind, HostFile, HostRange, OPEN_MAX, OpenFile, OpenFlags, PIPE_BUF,
     PIPE_CAPACITY, PipeReader, PipeWriter, S_IFMT, Socket, SocketAddress, SocketKind, SocketOption, Stat, pipe,
 };
-pub use hostfd::HostFd;
 pub use id::{Fd, Gid, LwpId, Mode, Pid, Uid};
 pub use kernel::{Builder, Fatal, FatalKind, Kernel, Usage};
-pub use limits::{Resource, Rlimit};
 pub use lwp::SwitchError;
 pub use lwproc::{FdInherit, Lwp, ProcOptions};
 #[cfg(not(loom))]
 pub use mux::{JoinError, JoinHandle, Mux, MuxBuilder, MuxHandle, Runtime};
+pub use proc::{Resource, Rlimit};
 pub use ps::{Ps, PsRow};
 pub use vfs::{Access, MountOptions, SetTime};
 pub use wait::block_on;
-pub use watch::{Events, WaitQueue, Watch};
+pub use wait::hostfd::HostFd;
+pub use wait::watch::{Events, WaitQueue, Watch};
 
 /// The examples of the README run with those of the documentation.
 #[cfg(doctest)]

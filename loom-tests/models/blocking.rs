@@ -11,9 +11,9 @@ use loom::thread;
 use super::Model;
 use crate::blocking::{Condition, Mutex, Receiver, channel};
 use crate::errno::Result;
-use crate::park::Parker;
 use crate::sync::UnlessFailed;
 use crate::sync::fault::Fault;
+use crate::wait::park::Parker;
 
 /// Waits as a host thread does that is in no kernel.
 fn drive<F: Future>(future: F) -> F::Output {

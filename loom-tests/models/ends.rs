@@ -4,8 +4,8 @@ use loom::thread;
 
 use super::witness::{install, witness};
 use super::{Model, boot, host_thread};
+use crate::context::implicit;
 use crate::fd::FdTable;
-use crate::implicit;
 use crate::sync::fault::Fault;
 use crate::sync::{Ordering, UnlessFailed};
 

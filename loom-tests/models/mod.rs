@@ -26,8 +26,8 @@ use std::panic::AssertUnwindSafe;
 
 use loom::thread::JoinHandle;
 
+use crate::context::implicit::end_host_thread;
 use crate::fd::Console;
-use crate::implicit::end_host_thread;
 use crate::kernel::Kernel;
 use crate::lwproc::{Lwp, ProcOptions};
 use crate::sync::UnlessFailed;

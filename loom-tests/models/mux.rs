@@ -9,9 +9,9 @@ use loom::thread;
 use super::Model;
 use crate::mux::door::{Door, Errand, Knock};
 use crate::mux::packet::Packet;
-use crate::park::Parker;
 use crate::sync::fault::Fault;
 use crate::sync::{AtomicU32, Ordering};
+use crate::wait::park::Parker;
 
 /// A door, and what wakes who sleeps behind it.
 struct House {

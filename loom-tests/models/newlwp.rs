@@ -1,8 +1,8 @@
 //! A process's end: whoever adds a lwp to it meanwhile is told that it ends, or keeps it.
 
 use super::{Model, boot, host_thread};
+use crate::context::implicit;
 use crate::errno::Errno;
-use crate::implicit;
 use crate::sync::fault::Fault;
 
 /// One thread drops a process's last lwp, another adds one, uses the process and releases it.

@@ -9,12 +9,12 @@ use super::Model;
 use crate::cred::Cred;
 use crate::fd::FdTable;
 use crate::id::Pid;
-use crate::limits::Limits;
+use crate::proc::limits::Limits;
+use crate::proc::user::Users;
 use crate::proc::{Birth, Detach, Proc, ProcTable};
 use crate::sync::UnlessFailed;
 use crate::sync::fault::Fault;
 use crate::table;
-use crate::user::Users;
 use crate::vfs::{Cwd, Namespace};
 
 /// Pids of the first and the second process in the first slot.

@@ -6,7 +6,7 @@ use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 
 use super::{Handle, Model, boot, host_thread};
-use crate::implicit;
+use crate::context::implicit;
 use crate::lwp::SwitchError;
 use crate::lwproc::FdInherit;
 use crate::sync::UnlessFailed;

@@ -10,11 +10,11 @@ use loom::thread;
 use super::{Model, boot, host_thread};
 use crate::errno::{Errno, Result};
 use crate::lwproc::FdInherit;
-use crate::park::Parker;
 use crate::sync::fault::Fault;
 use crate::sync::{AtomicU32, Ordering};
+use crate::wait::park::Parker;
+use crate::wait::watch::{WaitQueue, Watch};
 use crate::wait::{self, Wait};
-use crate::watch::{WaitQueue, Watch};
 
 /// A thread sleeps until a flag is up, another raises it and wakes it.
 pub(super) const PARK: Model = Model {
@@ -53,13 +53,13 @@ fn a_lost_unpark_is_found() {
 
 #[test]
 fn a_sleep_that_is_begun_or_ended_in_two_steps_is_found() {
-    PARK.must_fail(Fault::Torn("src/park.rs"));
+    PARK.must_fail(Fault::Torn("wait/park.rs"));
 }
 
 #[test]
 fn a_wake_that_hands_nothing_on_is_found() {
-    PARK.must_fail(Fault::Release("src/park.rs"));
-    PARK.must_fail(Fault::Acquire("src/park.rs"));
+    PARK.must_fail(Fault::Release("wait/park.rs"));
+    PARK.must_fail(Fault::Acquire("wait/park.rs"));
 }
 
 /// Sleeps until `ready`, as `wait::until` does, entering `queue` each time.
@@ -100,7 +100,7 @@ fn who_enters_before_he_looks_sees_the_change_or_is_woken() {
 
 #[test]
 fn a_queue_without_fences_is_found() {
-    CHANGE.must_fail(Fault::Fence("src/watch.rs"));
+    CHANGE.must_fail(Fault::Fence("wait/watch.rs"));
 }
 
 /// As `CHANGE`, with the mistake that the queue's documentation warns of.
@@ -173,7 +173,7 @@ fn a_kill_that_wakes_nobody_is_found() {
 
 #[test]
 fn a_kill_without_fences_is_found() {
-    KILL.must_fail(Fault::Fence("src/watch.rs"));
+    KILL.must_fail(Fault::Fence("wait/watch.rs"));
 }
 
 /// A change that a future waits for, and its wait.
@@ -244,7 +244,7 @@ fn a_pending_future_is_woken_by_its_last_waker() {
 
 #[test]
 fn a_future_in_a_queue_without_fences_is_found() {
-    FUTURE.must_fail(Fault::Fence("src/watch.rs"));
+    FUTURE.must_fail(Fault::Fence("wait/watch.rs"));
 }
 
 /// As `FUTURE`, but the waker changes and the future is not polled with the new one.
@@ -325,7 +325,7 @@ fn no_future_sleeps_through_a_kill() {
 
 #[test]
 fn a_kill_of_a_future_without_fences_is_found() {
-    KILL_FUTURE.must_fail(Fault::Fence("src/watch.rs"));
+    KILL_FUTURE.must_fail(Fault::Fence("wait/watch.rs"));
 }
 
 /// One thread kills a process, another releases its last lwp, a third adds one.

@@ -11,7 +11,7 @@ use super::answer::{errno_of, set_errno};
 use super::boundary::{boundary, fatal};
 use super::lwproc::{id, lwp};
 use super::time::duration;
-use crate::curlwp::cpu;
+use crate::context::curlwp::cpu;
 use crate::errno::{Errno, Result};
 use crate::kernel::Kernel;
 use crate::lwproc::Lwp;

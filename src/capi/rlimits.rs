@@ -5,7 +5,7 @@ use std::ffi::c_int;
 use super::answer::call_unit;
 use super::memory::{self, Place};
 use crate::errno::{Errno, Result};
-use crate::limits::{Resource, Rlimit};
+use crate::proc::limits::{Resource, Rlimit};
 use crate::sys;
 
 /// `RUMP_RLIMIT_NTHR`: NetBSD's own number is another limit on the host.

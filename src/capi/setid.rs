@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 
 use super::boundary::boundary;
+use crate::context::implicit::current;
 use crate::id::LwpHandle;
-use crate::implicit::current;
 use crate::local::{self, Inherit};
 
 /// *Atomic*: whether any number was ever set, so that those who do without pay for a load.

@@ -9,11 +9,11 @@ use crate::cred::Cred;
 use crate::errno::{Errno, Result};
 use crate::fd::{Console, FdFlags, FdTable, OpenFile};
 use crate::id::Pid;
-use crate::limits::{Limits, Resource, Rlimit};
 use crate::lwp::LwpTable;
+use crate::proc::limits::{Limits, Resource, Rlimit};
+use crate::proc::user::Users;
 use crate::proc::{Birth, Proc, ProcTable};
 use crate::sync::{AtomicBool, AtomicUsize, Queue, Snapshot};
-use crate::user::Users;
 use crate::vfs::{Cwd, Namespace};
 
 #[cfg(not(loom))]

@@ -18,10 +18,10 @@ pub use fatal::{Fatal, FatalKind};
 use crate::errno::{Errno, Result};
 use crate::id::Pid;
 use crate::lwp::{LwpTable, Slot};
+use crate::proc::user::Users;
 use crate::proc::{Proc, ProcTable};
 use crate::sync::{AtomicBool, AtomicUsize, Ordering, Queue, Snapshot, fence};
 use crate::table;
-use crate::user::Users;
 use crate::vfs::Namespace;
 
 /// A kernel: processes, lwps and a namespace of their own, inside this host process.

@@ -25,9 +25,9 @@ use std::ptr;
 use super::SwitchError;
 use crate::id::{LwpHandle, Pid};
 use crate::proc::Proc;
+use crate::proc::user::Identity;
 use crate::sync::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering, SnapshotCache, fence};
 use crate::table::Segment;
-use crate::user::Identity;
 
 /// What an lwp is doing, in the lowest bits of a slot's word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,13 +3,13 @@
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
 
-use crate::curlwp::{cpu, fatal};
+use crate::context::curlwp::{cpu, fatal};
+use crate::context::exit;
+use crate::context::implicit::Nested;
 use crate::errno::Result;
-use crate::exit;
 #[cfg(not(loom))]
 use crate::id::LwpHandle;
 use crate::id::{LwpId, Pid};
-use crate::implicit::Nested;
 use crate::kernel::{FatalKind, Kernel};
 use crate::lwp::{Slot, SwitchError};
 

@@ -14,9 +14,9 @@ pub use rfork::FdInherit;
 
 use std::sync::Arc;
 
-use crate::curlwp::cpu;
+use crate::context::curlwp::cpu;
+use crate::context::implicit::{self, Nested};
 use crate::id::LwpId;
-use crate::implicit::{self, Nested};
 use crate::kernel::Kernel;
 use crate::proc::Proc;
 

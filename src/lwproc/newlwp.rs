@@ -1,12 +1,12 @@
 //! `newlwp`: one more lwp for a process.
 
-use crate::curlwp::cpu;
+use crate::context::curlwp::cpu;
+use crate::context::implicit;
 use crate::errno::{Errno, Result};
 use crate::id::Pid;
-use crate::implicit;
 use crate::kernel::Kernel;
-use crate::limits::Resource;
 use crate::lwp::Slot;
+use crate::proc::limits::Resource;
 use crate::table;
 
 impl Kernel {

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use super::FdInherit;
 use crate::id::{Gid, Mode, Pid, Uid};
-use crate::limits::{Resource, Rlimit};
-use crate::locals::{Hook, Inherit, Locals};
+use crate::proc::limits::{Resource, Rlimit};
+use crate::proc::locals::{Hook, Inherit, Locals};
 
 /// A process to be [`spawn`](crate::Kernel::spawn)ed. What is not set is inherited as by `rfork`, but for descriptors,
 /// of which it has none unless told.

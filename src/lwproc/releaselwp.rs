@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::curlwp::{cpu, fatal};
-use crate::exit;
+use crate::context::curlwp::{cpu, fatal};
+use crate::context::exit;
 use crate::kernel::{FatalKind, Kernel};
 
 impl Kernel {

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use crate::curlwp::cpu;
+use crate::context::curlwp::cpu;
+use crate::context::implicit;
 use crate::errno::{Errno, Result};
 use crate::fd::FdTable;
-use crate::implicit;
 use crate::kernel::Kernel;
-use crate::limits::Resource;
-use crate::locals::Locals;
 use crate::lwp::Slot;
+use crate::proc::limits::Resource;
+use crate::proc::locals::Locals;
+use crate::proc::user::Identity;
 use crate::proc::{Birth, Proc};
-use crate::user::Identity;
 
 /// What a new process has of its parent's descriptors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -7,8 +7,8 @@ use super::{Lwp, ProcOptions};
 use crate::cred::{Cred, check_groups, valid};
 use crate::errno::Result;
 use crate::kernel::Kernel;
-use crate::limits::Resource;
 use crate::proc::Birth;
+use crate::proc::limits::Resource;
 use crate::vfs::{Cwd, Namei};
 
 impl Kernel {

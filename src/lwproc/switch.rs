@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::curlwp::{cpu, fatal};
-#[cfg(not(loom))]
-use crate::driver;
+use crate::context::curlwp::{cpu, fatal};
+use crate::context::implicit;
 use crate::id::LwpId;
-use crate::implicit;
 use crate::kernel::{FatalKind, Kernel};
 use crate::lwp::{Slot, SwitchError};
+#[cfg(not(loom))]
+use crate::wait::driver;
 
 impl Kernel {
     /// Makes `to` current, `None`: the implicit context, and lets go of the lwp that was. `None` in an implicit context

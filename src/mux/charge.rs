@@ -91,7 +91,7 @@ impl<T> Drop for Charge<T> {
         }
         let released = catch_unwind(AssertUnwindSafe(|| self.release()));
         self.deliver(Err(JoinError::Cancelled));
-        crate::exit::go_on(released.err());
+        crate::context::exit::go_on(released.err());
     }
 }
 

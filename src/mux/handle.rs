@@ -14,11 +14,11 @@ use super::local::Local;
 use super::reactor::Bell;
 use super::spawn::{SpawnError, SpawnErrorKind};
 use super::task::{Body, FiberKind, Task};
-use crate::curlwp::cpu;
-use crate::driver;
+use crate::context::curlwp::cpu;
 use crate::lwp::SwitchError;
 use crate::lwproc::Lwp;
 use crate::sync::{AtomicBool, AtomicU32, Ordering};
+use crate::wait::driver;
 
 /// What a multiplexer shares with other threads.
 pub(crate) struct Shared {

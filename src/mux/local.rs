@@ -18,16 +18,16 @@ use super::reactor::Reactor;
 use super::stack::StackPool;
 use super::task::{Birth, Body, Task};
 use super::timers::Timers;
-use crate::curlwp::{Context, Cpu, cpu};
-use crate::driver::{Armed, Driver};
+use crate::context::curlwp::{Context, Cpu, cpu};
+use crate::context::exit::{self, Panic};
+use crate::context::implicit;
 use crate::errno::{Errno, Result};
-use crate::exit::{self, Panic};
-use crate::hostfd::HostFd;
-use crate::implicit;
 use crate::kernel::Kernel;
 use crate::lwp::Slot;
 use crate::sync::host_local;
-use crate::watch::{Events, WaitQueue};
+use crate::wait::driver::{Armed, Driver};
+use crate::wait::hostfd::HostFd;
+use crate::wait::watch::{Events, WaitQueue};
 
 /// How many spare tasks are kept.
 const SPARE: usize = 1024;
@@ -76,7 +76,7 @@ impl<'l> Entered<'l> {
         let before = LOCAL.with(|cell| cell.replace(local));
         // SAFETY: the pointer is taken away again by this one's drop, before `local` can go.
         let driver = unsafe {
-            crate::driver::set(Some(NonNull::new_unchecked(
+            crate::wait::driver::set(Some(NonNull::new_unchecked(
                 ptr::from_ref::<dyn Driver>(local) as *mut (dyn Driver + 'static)
             )))
         };
@@ -88,7 +88,7 @@ impl Drop for Entered<'_> {
     fn drop(&mut self) {
         LOCAL.with(|cell| cell.set(self.before));
         // SAFETY: it was set before, by one that is still there.
-        unsafe { crate::driver::set(self.driver) };
+        unsafe { crate::wait::driver::set(self.driver) };
     }
 }
 

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use super::altstack;
 use super::guards::{GUARDS, Layout};
-use crate::curlwp::cpu;
+use crate::context::curlwp::cpu;
 use crate::errno::Result;
 use crate::id::LwpId;
 use crate::sync::{OnceLock, Snapshot};

@@ -30,10 +30,10 @@ use rustix::event::{EventfdFlags, Timespec};
 use rustix::io::Errno as HostErrno;
 use smallvec::SmallVec;
 
-use crate::driver::Watched;
 use crate::errno::{Errno, Result};
-use crate::hostfd::HostFd;
-use crate::watch::Events;
+use crate::wait::driver::Watched;
+use crate::wait::hostfd::HostFd;
+use crate::wait::watch::Events;
 
 /// How many changes the host tells at a time.
 const TOLD: usize = 1024;

@@ -17,9 +17,9 @@ use super::spawn::SpawnError;
 use super::spin::Spin;
 use super::stack::StackPool;
 use super::task::{Birth, Body, Task};
-use crate::curlwp::{Cpu, cpu};
+use crate::context::curlwp::{Cpu, cpu};
+use crate::context::implicit::Nested;
 use crate::errno::{Errno, Result};
-use crate::implicit::Nested;
 use crate::kernel::Kernel;
 use crate::lwproc::Lwp;
 
@@ -205,7 +205,7 @@ impl Drop for Main<'_> {
     fn drop(&mut self) {
         let mut panic = None;
         self.local.cancel(self.task, &mut panic);
-        crate::exit::go_on(panic);
+        crate::context::exit::go_on(panic);
     }
 }
 
@@ -323,11 +323,11 @@ impl Drop for Mux {
             let _nested = Nested::enter(local.kernel.inner());
             cpu(|cpu| local.home.set(cpu.context()));
             while let Some(left) = door.take() {
-                crate::exit::catch(|| drop(left), &mut panic);
+                crate::context::exit::catch(|| drop(left), &mut panic);
             }
             local.cancel_all(&mut panic);
         }
-        crate::exit::go_on(panic);
+        crate::context::exit::go_on(panic);
     }
 }
 

@@ -27,10 +27,10 @@ use super::door::Errand;
 use super::handle::Shared;
 use super::stack::Stack;
 use super::waker::{self, Kept};
-use crate::curlwp::Context;
+use crate::context::curlwp::Context;
 use crate::id::LwpHandle;
 use crate::lwp::Slot;
-use crate::watch::{Entries, WaitQueue};
+use crate::wait::watch::{Entries, WaitQueue};
 
 /// What is left to be run.
 pub(super) enum Body {

@@ -12,7 +12,7 @@ use super::task::Body;
 use crate::errno::{Errno, Result};
 use crate::lwproc::Lwp;
 use crate::wait::Wait;
-use crate::watch::Watch;
+use crate::wait::watch::Watch;
 
 /// Lets others go first: in a fiber the other tasks that are ready, on a plain host thread whoever the host picks.
 ///

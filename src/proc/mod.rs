@@ -1,21 +1,25 @@
 //! Processes: what they hold, how many lwps they have, and the table of them.
 
+pub(crate) mod limits;
+pub(crate) mod locals;
 mod lwpcount;
 mod table;
+pub(crate) mod user;
 
 use std::sync::Arc;
 
+pub use limits::{Resource, Rlimit};
 pub(crate) use lwpcount::{Detach, LwpCount};
 pub(crate) use table::ProcTable;
 
 use crate::fd::FdTable;
 use crate::id::{Mode, Pid};
-use crate::limits::Limits;
-use crate::locals::Locals;
+use crate::proc::limits::Limits;
+use crate::proc::locals::Locals;
+use crate::proc::user::Identity;
 use crate::sync::{AtomicU32, AtomicU64, OnceLock, Ordering, Snapshot};
-use crate::user::Identity;
 use crate::vfs::Cwd;
-use crate::watch::WaitQueue;
+use crate::wait::watch::WaitQueue;
 
 /// A process: the resources that its lwps share.
 ///

@@ -5,8 +5,8 @@ use std::task::Poll;
 use std::time::Instant;
 
 use crate::errno::Result;
+use crate::wait::watch::Watch;
 use crate::wait::{self, Wait};
-use crate::watch::Watch;
 
 /// A call under way: what it tries, what it waits for in between, and what it answers in the end.
 pub(super) trait Call {

@@ -4,11 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{file, names};
+use crate::context::implicit::{Current, current};
 use crate::errno::{Errno, Result};
 use crate::fd::{self, FdFlags, FdTable, File, OpenFile, OpenFlags};
 use crate::id::{Fd, Mode};
-use crate::implicit::{Current, current};
-use crate::limits::Resource;
+use crate::proc::limits::Resource;
 
 /// The descriptor table, to be used when the context may have changed, and the limit on its numbers.
 fn table(current: Current<'_>) -> (Arc<FdTable>, u32) {

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::context::implicit::current;
 use crate::errno::{Errno, Result};
-use crate::implicit::current;
 
 /// The longest host name, in bytes.
 const HOST_NAME_MAX: usize = 255;

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::context::implicit::current;
 use crate::cred::Cred;
 use crate::errno::Result;
 use crate::id::{Gid, Pid, Uid};
-use crate::implicit::current;
 
 /// The current process's pid.
 ///

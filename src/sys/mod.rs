@@ -41,10 +41,10 @@ pub use socket::{
 };
 pub use time::{Clock, clock_getres, clock_gettime, nanosleep};
 
+use crate::context::implicit::current;
 use crate::errno::Result;
 use crate::fd::OpenFile;
 use crate::id::Fd;
-use crate::implicit::current;
 
 /// What `fd` of the current process stands for.
 #[inline]

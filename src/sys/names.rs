@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::file;
+use crate::context::implicit::current;
 use crate::cred::Cred;
 use crate::errno::{Errno, Result};
 use crate::fd::{DirEntry, OpenFile, OpenFlags, Stat};
 use crate::id::{Fd, Gid, Mode, Uid};
-use crate::implicit::current;
 use crate::vfs::{Access, Cwd, Namei, OpenNode, Place, SetTime};
 
 /// In the place of a directory's descriptor: the cwd.

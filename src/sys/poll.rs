@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use super::call::{Call, block};
 use super::file;
+use crate::context::implicit::current;
 use crate::errno::{Errno, Result};
 use crate::fd::OpenFile;
 use crate::id::Fd;
-use crate::implicit::current;
-use crate::limits::Resource;
+use crate::proc::limits::Resource;
 use crate::wait;
-use crate::watch::{Events, Watch};
+use crate::wait::watch::{Events, Watch};
 
 /// One descriptor to be polled, laid out as POSIX's `struct pollfd`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::task::Poll;
 use super::call::Call;
 use crate::errno::{Errno, Result};
 use crate::fd::{OpenFile, OpenFlags};
-use crate::watch::{Events, Watch};
+use crate::wait::watch::{Events, Watch};
 
 /// What a call does to an open file; a function where that is all.
 pub(super) trait Attempt {

@@ -1,8 +1,8 @@
 //! Limits of the current process.
 
+use crate::context::implicit::current;
 use crate::errno::Result;
-use crate::implicit::current;
-use crate::limits::{Resource, Rlimit};
+use crate::proc::limits::{Resource, Rlimit};
 
 /// The soft and hard limit of a resource.
 ///

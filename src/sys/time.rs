@@ -7,7 +7,7 @@ use rustix::time::{ClockId, Timespec};
 
 use super::call::{Call, block};
 use crate::errno::{Errno, Result};
-use crate::watch::Watch;
+use crate::wait::watch::Watch;
 
 /// A clock. Both are the host's.
 ///

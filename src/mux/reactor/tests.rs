@@ -12,8 +12,8 @@ use std::time::Duration;
 use rustix::process::Resource;
 
 use super::{Reactor, Watched, whole_millis};
-use crate::hostfd::HostFd;
-use crate::watch::Events;
+use crate::wait::hostfd::HostFd;
+use crate::wait::watch::Events;
 
 #[derive(Default)]
 struct Count(AtomicUsize);

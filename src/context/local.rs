@@ -5,9 +5,9 @@
 use std::any::Any;
 use std::sync::Arc;
 
+use crate::context::implicit::current;
 use crate::id::Pid;
-use crate::implicit::current;
-pub use crate::locals::{Inherit, LocalRef};
+pub use crate::proc::locals::{Inherit, LocalRef};
 
 /// The current process's value of type `T`; `None` if it has none.
 ///

@@ -3,11 +3,11 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use crate::curlwp::{cpu, fatal};
+use crate::context::curlwp::{cpu, fatal};
 use crate::fd::FdTable;
 use crate::kernel::{FatalKind, Inner};
-use crate::locals::Locals;
 use crate::lwp::Slot;
+use crate::proc::locals::Locals;
 use crate::proc::{Detach, Proc};
 
 /// Releases the lwp that is current; then the implicit context is. With the last lwp of a process the process ends, in

@@ -13,8 +13,8 @@ use std::task::Waker;
 use bitflags::bitflags;
 use smallvec::SmallVec;
 
-use crate::hostfd::HostFd;
 use crate::sync::{AtomicUsize, Mutex, Ordering, fence};
+use crate::wait::hostfd::HostFd;
 
 bitflags! {
     /// What a descriptor is ready for, with the values of `poll(2)`.

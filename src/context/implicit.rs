@@ -9,8 +9,8 @@ use std::marker::PhantomData;
 use std::ptr;
 use std::sync::Arc;
 
-use crate::curlwp::{Context, cpu};
-use crate::exit::{self, Panic};
+use crate::context::curlwp::{Context, cpu};
+use crate::context::exit::{self, Panic};
 use crate::kernel::{Inner, Kernel};
 use crate::lwp::{Slot, SwitchError};
 use crate::proc::Proc;

@@ -14,11 +14,11 @@ use std::time::Instant;
 
 use smallvec::SmallVec;
 
-use crate::driver::{self, Armed, Driver, Watched};
 use crate::errno::Result;
-use crate::hostfd::HostFd;
 use crate::lwp::Slot;
-use crate::watch::Events;
+use crate::wait::driver::{self, Armed, Driver, Watched};
+use crate::wait::hostfd::HostFd;
+use crate::wait::watch::Events;
 
 /// See the module. Of one wait.
 pub(crate) struct Alone {

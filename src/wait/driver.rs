@@ -1,7 +1,7 @@
 //! What a multiplexer does for the waits on its host thread: the hook through which [`wait`](crate::wait) finds it.
 //!
 //! A host thread that runs a multiplexer has a driver. What waits in one of its fibers is suspended by it; a future hands
-//! it what it waits for beside its wakers. While a plain host thread blocks on a future it has a [lesser](crate::alone) one.
+//! it what it waits for beside its wakers. While a plain host thread blocks on a future it has a [lesser](crate::wait::alone) one.
 
 use std::cell::Cell;
 use std::os::fd::RawFd;
@@ -13,10 +13,10 @@ use std::time::Instant;
 use smallvec::SmallVec;
 
 use crate::errno::{Errno, Result};
-use crate::hostfd::HostFd;
 use crate::lwp::Slot;
 use crate::sync::{AtomicU64, Ordering, host_local};
-use crate::watch::{Events, WaitQueue};
+use crate::wait::hostfd::HostFd;
+use crate::wait::watch::{Events, WaitQueue};
 
 /// See the module. One without fibers has what is said of them as it stands here.
 pub(crate) trait Driver {

@@ -1,7 +1,7 @@
 //! What the calling host thread runs: three pointers in thread-local storage, read by every system call.
 //!
 //! A thread is *in* at most one kernel at a time, and there it is bound to a lwp or in its implicit context. These cells
-//! need no destructor, so they can be read at any time in a thread's life; [`implicit`](crate::implicit) keeps what they
+//! need no destructor, so they can be read at any time in a thread's life; [`implicit`](crate::context::implicit) keeps what they
 //! point to, and tidies up when the thread ends.
 
 use std::cell::Cell;

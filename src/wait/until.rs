@@ -16,16 +16,16 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-#[cfg(not(loom))]
-use crate::alone::Alone;
-#[cfg(not(loom))]
-use crate::driver::{self, Armed, Driver};
+use crate::context::implicit::current;
 use crate::errno::{Errno, Result};
-use crate::hostfd::HostFd;
-use crate::implicit::current;
-use crate::park::Parker;
 use crate::sync::host_local;
-use crate::watch::{Entries, Events, Watch};
+#[cfg(not(loom))]
+use crate::wait::alone::Alone;
+#[cfg(not(loom))]
+use crate::wait::driver::{self, Armed, Driver};
+use crate::wait::hostfd::HostFd;
+use crate::wait::park::Parker;
+use crate::wait::watch::{Entries, Events, Watch};
 
 /// Repeats `attempt` until it is ready.
 ///

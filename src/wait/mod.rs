@@ -1,0 +1,14 @@
+//! The one blocking primitive: what is waited for, what sleeps meanwhile, and the loop between the two.
+
+#[cfg(not(loom))]
+pub(crate) mod alone;
+#[cfg(not(loom))]
+pub(crate) mod driver;
+#[cfg_attr(loom, expect(dead_code, reason = "no reactor is modelled"))]
+pub(crate) mod hostfd;
+pub(crate) mod park;
+mod until;
+pub(crate) mod watch;
+
+pub use until::block_on;
+pub(crate) use until::{Wait, knows_edges, until, until_woken};
