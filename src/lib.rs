@@ -105,7 +105,7 @@
 //! ```
 //!
 //! Every concurrent protocol is a word or two with named transitions, described at the top of its file
-//! (`lwp/slot.rs`, `proc/lwpcount.rs`, `fd/fdtable.rs`, `table/`, `wait/watch.rs`, `wait/park.rs`, `context/implicit.rs`, `mux/door.rs`,
+//! (`lwp/slot.rs`, `proc/lwpcount.rs`, `fd/fdtable.rs`, `table/`, `wait/watch.rs`, `wait/park.rs`, `context/implicit.rs`, `mux/inbox.rs`,
 //! `mux/packet.rs`, `blocking/latch.rs`, `blocking/waiters.rs`), and has a loom model in `loom-tests/` with a broken twin
 //! that the model must catch.
 //!

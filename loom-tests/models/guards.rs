@@ -4,10 +4,10 @@ use loom::sync::Arc;
 use loom::thread;
 
 use super::Model;
-use crate::mux::guards::{Guards, Layout};
+use crate::mux::stack::guards::{Guards, Layout};
 use crate::sync::fault::Fault;
 
-const FILE: &str = "mux/guards.rs";
+const FILE: &str = "mux/stack/guards.rs";
 const LAYOUT: Layout = Layout { guard: 0x1000, usable: 0x1000 };
 
 /// A slab goes and another takes its place in the list, while a handler looks for an address between the two.

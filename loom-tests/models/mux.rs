@@ -1,4 +1,4 @@
-//! The multiplexer's part that other threads touch: its door, errands to it, and results on their way.
+//! The multiplexer's part that other threads touch: its inbox, errands to it, and results on their way.
 
 use std::sync::Arc;
 use std::task::{Poll, Wake, Waker};
@@ -7,75 +7,75 @@ use loom::cell::UnsafeCell;
 use loom::thread;
 
 use super::Model;
-use crate::mux::door::{Door, Errand, Knock};
+use crate::mux::inbox::{Enqueued, Inbox, Notify};
 use crate::mux::packet::Packet;
 use crate::sync::fault::Fault;
 use crate::sync::{AtomicU32, Ordering};
 use crate::wait::park::Parker;
 
-/// A door, and what wakes who sleeps behind it.
-struct House {
-    door: Door<usize>,
-    owner: Arc<Parker>,
+/// A inbox, and what wakes who sleeps behind it.
+struct Owner {
+    inbox: Inbox<usize>,
+    parker: Arc<Parker>,
     rings: AtomicU32,
 }
 
-impl House {
+impl Owner {
     /// The calling thread's.
     fn new() -> Arc<Self> {
-        Arc::new(Self { door: Door::new(), owner: Parker::new(), rings: AtomicU32::new(0) })
+        Arc::new(Self { inbox: Inbox::new(), parker: Parker::new(), rings: AtomicU32::new(0) })
     }
 
-    fn answer(&self, knock: Knock) {
-        if knock == Knock::Ring {
+    fn answer(&self, notify: Notify) {
+        if notify == Notify::Unpark {
             self.rings.fetch_add(1, Ordering::Relaxed);
-            self.owner.wake_by_ref();
+            self.parker.wake_by_ref();
         }
     }
 
     /// Sleeps until something is there or it is not `quiet` any more, as the loop does.
     fn sleep(&self, quiet: impl FnOnce() -> bool) {
-        if self.door.doze(quiet) {
-            self.owner.park(&[], None).unwrap();
-            self.door.rouse();
+        if self.inbox.park(quiet) {
+            self.parker.park(&[], None).unwrap();
+            self.inbox.unpark();
         }
     }
 }
 
 /// Two threads leave something each; the owner takes both, and sleeps when nothing is there.
-pub(super) const DOOR: Model = Model {
+pub(super) const INBOX: Model = Model {
     name: "what is left against sleep",
     preemptions: Some(3),
     run: || {
-        let house = House::new();
-        let leavers = [1, 2].map(|thing| {
-            let house = Arc::clone(&house);
-            thread::spawn(move || house.answer(house.door.leave(thing)))
+        let owner = Owner::new();
+        let pushers = [1, 2].map(|thing| {
+            let owner = Arc::clone(&owner);
+            thread::spawn(move || owner.answer(owner.inbox.push(thing)))
         });
         let (mut taken, mut dozed) = (0, 0);
         while taken != 3 {
-            match house.door.take() {
+            match owner.inbox.pop() {
                 Some(thing) => taken += thing,
                 // That it ends is the model: loom reports a thread that sleeps for ever.
                 None => {
-                    house.sleep(|| true);
+                    owner.sleep(|| true);
                     dozed += 1;
                 }
             }
         }
-        leavers.into_iter().for_each(|leaver| leaver.join().unwrap());
-        assert!(house.rings.load(Ordering::Relaxed) <= dozed, "one ring for each sleep will do");
+        pushers.into_iter().for_each(|pusher| pusher.join().unwrap());
+        assert!(owner.rings.load(Ordering::Relaxed) <= dozed, "one ring for each sleep will do");
     },
 };
 
 #[test]
 fn what_is_left_is_found_and_one_ring_is_enough() {
-    DOOR.check();
+    INBOX.check();
 }
 
 #[test]
 fn a_knock_in_two_steps_is_found() {
-    DOOR.must_fail(Fault::Torn("src/mux/door.rs"));
+    INBOX.must_fail(Fault::Torn("src/mux/inbox.rs"));
 }
 
 /// A thread knocks for something that is not in the queue: a stop.
@@ -83,18 +83,18 @@ pub(super) const STOP: Model = Model {
     name: "stop against sleep",
     preemptions: None,
     run: || {
-        let house = House::new();
+        let owner = Owner::new();
         let stop = Arc::new(AtomicU32::new(0));
         let stopper = thread::spawn({
-            let (house, stop) = (Arc::clone(&house), Arc::clone(&stop));
+            let (owner, stop) = (Arc::clone(&owner), Arc::clone(&stop));
             move || {
                 stop.store(1, Ordering::Relaxed);
-                house.answer(house.door.knock());
+                owner.answer(owner.inbox.notify());
             }
         });
         let stops = || stop.load(Ordering::Relaxed) == 1;
         while !stops() {
-            house.sleep(|| !stops());
+            owner.sleep(|| !stops());
         }
         stopper.join().unwrap();
     },
@@ -108,30 +108,30 @@ fn a_stop_ends_a_sleep() {
 #[test]
 fn a_knock_or_a_sleep_without_a_fence_is_found() {
     // The queue orders what is left in it; a stop is ordered by the fences alone.
-    STOP.must_fail(Fault::Fence("src/mux/door.rs"));
+    STOP.must_fail(Fault::Fence("src/mux/inbox.rs"));
 }
 
 /// Two threads change something and wake the same task; the owner looks until it has seen both changes.
-pub(super) const ERRAND: Model = Model {
+pub(super) const ENQUEUED: Model = Model {
     name: "wakes of one task",
     preemptions: Some(3),
     run: || {
-        let house = House::new();
-        let errand = Arc::new(Errand::new());
+        let owner = Owner::new();
+        let enqueued = Arc::new(Enqueued::new());
         let changes = Arc::new([AtomicU32::new(0), AtomicU32::new(0)]);
         let wakers = [0, 1].map(|which| {
-            let (house, errand, changes) = (Arc::clone(&house), Arc::clone(&errand), Arc::clone(&changes));
+            let (owner, enqueued, changes) = (Arc::clone(&owner), Arc::clone(&enqueued), Arc::clone(&changes));
             thread::spawn(move || {
                 changes[which].store(1, Ordering::Relaxed);
-                if errand.begin() {
-                    house.answer(house.door.leave(0));
+                if enqueued.set() {
+                    owner.answer(owner.inbox.push(0));
                 }
             })
         });
         while changes.iter().any(|change| change.load(Ordering::Relaxed) == 0) {
-            match house.door.take() {
-                Some(_) => errand.end(),
-                None => house.sleep(|| true),
+            match owner.inbox.pop() {
+                Some(_) => enqueued.clear(),
+                None => owner.sleep(|| true),
             }
         }
         wakers.into_iter().for_each(|waker| waker.join().unwrap());
@@ -140,13 +140,13 @@ pub(super) const ERRAND: Model = Model {
 
 #[test]
 fn a_wake_that_goes_with_another_is_as_good() {
-    ERRAND.check();
+    ENQUEUED.check();
 }
 
 #[test]
 fn an_errand_that_hands_nothing_on_is_found() {
-    ERRAND.must_fail(Fault::Release("src/mux/door.rs"));
-    ERRAND.must_fail(Fault::Acquire("src/mux/door.rs"));
+    ENQUEUED.must_fail(Fault::Release("src/mux/inbox.rs"));
+    ENQUEUED.must_fail(Fault::Acquire("src/mux/inbox.rs"));
 }
 
 /// A thread leaves something while the owner closes: one of them disposes of it.
@@ -154,17 +154,17 @@ pub(super) const CLOSE: Model = Model {
     name: "what is left against close",
     preemptions: None,
     run: || {
-        let house = House::new();
-        let leaver = thread::spawn({
-            let house = Arc::clone(&house);
-            move || match house.door.leave(1) {
-                Knock::Closed => std::iter::from_fn(|| house.door.take()).count(),
+        let owner = Owner::new();
+        let pusher = thread::spawn({
+            let owner = Arc::clone(&owner);
+            move || match owner.inbox.push(1) {
+                Notify::Closed => std::iter::from_fn(|| owner.inbox.pop()).count(),
                 _ => 0,
             }
         });
-        house.door.close();
-        let found = std::iter::from_fn(|| house.door.take()).count();
-        assert_eq!(found + leaver.join().unwrap(), 1, "disposed of once");
+        owner.inbox.close();
+        let found = std::iter::from_fn(|| owner.inbox.pop()).count();
+        assert_eq!(found + pusher.join().unwrap(), 1, "disposed of once");
     },
 };
 
@@ -173,22 +173,22 @@ fn what_is_left_at_a_door_that_closes_is_disposed_of() {
     CLOSE.check();
 }
 
-/// As `CLOSE`, by an owner who empties the house before he closes.
+/// As `CLOSE`, by an owner who empties the owner before he closes.
 const CLOSE_LAST: Model = Model {
     name: "empty first, close then",
     preemptions: None,
     run: || {
-        let house = House::new();
-        let leaver = thread::spawn({
-            let house = Arc::clone(&house);
-            move || match house.door.leave(1) {
-                Knock::Closed => std::iter::from_fn(|| house.door.take()).count(),
+        let owner = Owner::new();
+        let pusher = thread::spawn({
+            let owner = Arc::clone(&owner);
+            move || match owner.inbox.push(1) {
+                Notify::Closed => std::iter::from_fn(|| owner.inbox.pop()).count(),
                 _ => 0,
             }
         });
-        let found = std::iter::from_fn(|| house.door.take()).count();
-        house.door.close();
-        assert_eq!(found + leaver.join().unwrap(), 1, "disposed of once");
+        let found = std::iter::from_fn(|| owner.inbox.pop()).count();
+        owner.inbox.close();
+        assert_eq!(found + pusher.join().unwrap(), 1, "disposed of once");
     },
 };
 

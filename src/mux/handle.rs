@@ -6,12 +6,12 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Weak};
 
 use super::charge::Charge;
-use super::door::{Door, Knock};
+use super::inbox::{Inbox, Notify};
 use super::join::JoinHandle;
+use super::reactor::Notifier;
 #[cfg(feature = "capi")]
-use super::local;
-use super::local::Local;
-use super::reactor::Bell;
+use super::scheduler;
+use super::scheduler::Scheduler;
 use super::spawn::{SpawnError, SpawnErrorKind};
 use super::task::{Body, FiberKind, Task};
 use crate::context::curlwp::cpu;
@@ -30,20 +30,20 @@ pub(crate) struct Shared {
     kernel: NonZeroU32,
     /// *Immutable.* Its host thread.
     pub(super) host: u32,
-    door: Door<Left>,
+    inbox: Inbox<Message>,
     /// *Immutable.* Ends its sleep in the reactor. Gone with the multiplexer, so that wakers keep no descriptor of it.
-    bell: Weak<Bell>,
+    notifier: Weak<Notifier>,
     /// *Atomic*: whether it is to stop.
     stop: AtomicBool,
     pub(super) load: Load,
 }
 
-/// What was left at the door.
-pub(super) enum Left {
+/// What other threads send.
+pub(super) enum Message {
     /// A task was woken.
-    Woken(Arc<Task>),
+    Wake(Arc<Task>),
     /// Something to be spawned.
-    Spawn(Box<dyn FnOnce(&Local) + Send>),
+    Spawn(Box<dyn FnOnce(&Scheduler) + Send>),
 }
 
 /// How many tasks a multiplexer has.
@@ -68,41 +68,41 @@ impl Load {
 }
 
 impl Shared {
-    pub(super) fn new(name: Box<str>, kernel: NonZeroU32, bell: &Arc<Bell>) -> Arc<Self> {
+    pub(super) fn new(name: Box<str>, kernel: NonZeroU32, notifier: &Arc<Notifier>) -> Arc<Self> {
         Arc::new(Self {
             id: driver::number(),
             name,
             kernel,
             host: cpu(|cpu| cpu.host()),
-            door: Door::new(),
-            bell: Arc::downgrade(bell),
+            inbox: Inbox::new(),
+            notifier: Arc::downgrade(notifier),
             stop: AtomicBool::new(false),
             load: Load::default(),
         })
     }
 
-    pub(super) fn door(&self) -> &Door<Left> {
-        &self.door
+    pub(super) fn inbox(&self) -> &Inbox<Message> {
+        &self.inbox
     }
 
     /// Leaves a task that was woken on another thread.
     #[cold]
-    pub(super) fn leave_woken(&self, task: Arc<Task>) {
-        let knock = self.door.leave(Left::Woken(task));
-        self.answer(knock);
+    pub(super) fn enqueue(&self, task: Arc<Task>) {
+        let notify = self.inbox.push(Message::Wake(task));
+        self.answer(notify);
     }
 
-    fn answer(&self, knock: Knock) {
-        match knock {
-            Knock::Heard => {}
-            Knock::Ring => {
-                if let Some(bell) = self.bell.upgrade() {
-                    bell.ring();
+    fn answer(&self, notify: Notify) {
+        match notify {
+            Notify::Nothing => {}
+            Notify::Unpark => {
+                if let Some(notifier) = self.notifier.upgrade() {
+                    notifier.notify();
                 }
             }
             // Each is dropped off the queue: a task's charge releases a lwp.
-            Knock::Closed => {
-                while let Some(left) = self.door.take() {
+            Notify::Closed => {
+                while let Some(left) = self.inbox.pop() {
                     drop(left);
                 }
             }
@@ -121,7 +121,7 @@ impl Shared {
         if lwp.kernel().id() != self.kernel {
             return Err(SpawnErrorKind::Lwp(SwitchError::Foreign));
         }
-        if self.door.is_closed() {
+        if self.inbox.is_closed() {
             return Err(SpawnErrorKind::Closed);
         }
         lwp.own(self.host).map_err(SpawnErrorKind::Lwp)
@@ -178,7 +178,7 @@ impl MuxHandle {
     where
         F: Future<Output: Send> + Send + 'static,
     {
-        self.leave(lwp, |charge, local| local.start(charge, future))
+        self.leave(lwp, |charge, scheduler| scheduler.start(charge, future))
     }
 
     /// As [`Mux::spawn_fiber`](super::Mux::spawn_fiber), from any host thread. Where the multiplexer finds no stack, the
@@ -197,8 +197,10 @@ impl MuxHandle {
     /// Spawns a [`Guest`](Body::Guest), from any host thread.
     #[cfg(feature = "capi")]
     pub(crate) fn spawn_guest(&self, lwp: Lwp, f: impl FnOnce() + Send + 'static) -> Result<(), SpawnError> {
-        local::with(|local| match local {
-            Some(local) if local.shared.id == self.shared.id => local.spawn_fiber(lwp, f, Body::Guest).map(drop),
+        scheduler::with(|scheduler| match scheduler {
+            Some(scheduler) if scheduler.shared.id == self.shared.id => {
+                scheduler.spawn_fiber(lwp, f, Body::Guest).map(drop)
+            }
             _ => self.leave_fiber(lwp, f, Body::Guest).map(drop),
         })
     }
@@ -208,8 +210,8 @@ impl MuxHandle {
         T: Send + 'static,
         F: FnOnce() -> T + Send + 'static,
     {
-        self.leave(lwp, move |charge, local| {
-            if let Err((charge, error)) = local.start_fiber(charge, f, kind) {
+        self.leave(lwp, move |charge, scheduler| {
+            if let Err((charge, error)) = scheduler.start_fiber(charge, f, kind) {
                 charge.no_stack(error);
             }
         })
@@ -218,18 +220,18 @@ impl MuxHandle {
     fn leave<T: Send + 'static>(
         &self,
         lwp: Lwp,
-        start: impl FnOnce(Charge<T>, &Local) + Send + 'static,
+        start: impl FnOnce(Charge<T>, &Scheduler) + Send + 'static,
     ) -> Result<JoinHandle<T>, SpawnError> {
         let (charge, join) = self.shared.charge(lwp)?;
         // Relaxed: see `Load`.
         self.shared.load.coming.fetch_add(1, Ordering::Relaxed);
-        let spawn = move |local: &Local| {
-            start(charge, local);
+        let spawn = move |scheduler: &Scheduler| {
+            start(charge, scheduler);
             // Not before: it is counted twice for a moment rather than not at all.
-            local.shared.load.coming.fetch_sub(1, Ordering::Relaxed);
+            scheduler.shared.load.coming.fetch_sub(1, Ordering::Relaxed);
         };
-        let knock = self.shared.door.leave(Left::Spawn(Box::new(spawn)));
-        self.shared.answer(knock);
+        let notify = self.shared.inbox.push(Message::Spawn(Box::new(spawn)));
+        self.shared.answer(notify);
         Ok(join)
     }
 
@@ -238,8 +240,8 @@ impl MuxHandle {
     pub fn stop(&self) {
         // Release: pairs with the Acquire in `take_stop`.
         self.shared.stop.store(true, Ordering::Release);
-        let knock = self.shared.door.knock();
-        self.shared.answer(knock);
+        let notify = self.shared.inbox.notify();
+        self.shared.answer(notify);
     }
 
     /// How many tasks it has that have not finished.
@@ -259,7 +261,7 @@ impl MuxHandle {
 
     /// Whether it was dropped.
     pub fn is_closed(&self) -> bool {
-        self.shared.door.is_closed()
+        self.shared.inbox.is_closed()
     }
 }
 

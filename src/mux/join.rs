@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use super::local::{self, Local};
 use super::packet::{JoinError, Packet};
+use super::scheduler::{self, Scheduler};
 use crate::errno::Errno;
 use crate::wait;
 
@@ -79,7 +79,9 @@ impl<T> JoinHandle<T> {
     /// Whether it is the running task's own handle.
     fn is_own(&self) -> bool {
         let packet = Arc::as_ptr(&self.packet).cast();
-        local::with(|local| local.and_then(Local::running).is_some_and(|task| ptr::eq(task.packet, packet)))
+        scheduler::with(|scheduler| {
+            scheduler.and_then(Scheduler::running).is_some_and(|task| ptr::eq(task.packet, packet))
+        })
     }
 }
 

@@ -8,8 +8,8 @@
 //!
 //! 1. *Turns*, 32 or until nobody is ready. The queue of those who are ready belongs to the host
 //!    thread: no atomics. To change lwps is a store to the thread's cells, since the multiplexer has claimed them all.
-//! 2. *The door*: what other threads left, woken tasks and new ones. They leave them in a lock-free queue; all that come
-//!    while the multiplexer is awake, or until it is, ring no bell, and one ring ends a sleep.
+//! 2. *The inbox*: messages of other threads, woken tasks and new ones, in a lock-free queue. Those that come while the
+//!    multiplexer is awake notify nobody, and one notification ends a sleep.
 //! 3. *Descriptors and timers*, when the budget of turns is used up: a descriptor is registered with the host's epoll once,
 //!    which tells each change once.
 //! 4. *Sleep*, when nobody is ready: first a spin for wakes from other threads, as long as that pays, then in the host's poll.
@@ -35,22 +35,15 @@
 #[cfg(not(loom))]
 mod ahead;
 #[cfg(not(loom))]
-mod altstack;
-#[cfg(not(loom))]
 mod charge;
-#[cfg_attr(loom, expect(dead_code, reason = "the multiplexer itself is not modelled"))]
-pub(crate) mod door;
-pub(crate) mod guards;
 #[cfg(not(loom))]
 mod handle;
+#[cfg_attr(loom, expect(dead_code, reason = "the multiplexer itself is not modelled"))]
+pub(crate) mod inbox;
 #[cfg(not(loom))]
 mod join;
 #[cfg(not(loom))]
-mod local;
-#[cfg(not(loom))]
 mod options;
-#[cfg(not(loom))]
-mod overflow;
 #[cfg_attr(loom, expect(dead_code, reason = "the multiplexer itself is not modelled"))]
 pub(crate) mod packet;
 #[cfg(not(loom))]
@@ -60,19 +53,14 @@ mod run;
 #[cfg(not(loom))]
 mod runtime;
 #[cfg(not(loom))]
-mod slab;
+mod scheduler;
 #[cfg(not(loom))]
 mod spawn;
 #[cfg(not(loom))]
 mod spin;
-#[cfg(not(loom))]
-mod stack;
+pub(crate) mod stack;
 #[cfg(not(loom))]
 mod task;
-#[cfg(not(loom))]
-mod timers;
-#[cfg(not(loom))]
-mod trim;
 #[cfg(not(loom))]
 mod waker;
 #[cfg(not(loom))]
@@ -89,6 +77,6 @@ pub use self::{
     run::Mux,
     runtime::Runtime,
     spawn::{SpawnError, SpawnErrorKind},
-    trim::trim_stack,
+    stack::trim_stack,
     yields::{sleep, spawn, spawn_fiber, timeout, yield_now, yield_turn},
 };

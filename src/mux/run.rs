@@ -8,11 +8,11 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use super::handle::{Left, MuxHandle, Shared};
+use super::handle::{Message, MuxHandle, Shared};
 use super::join::JoinHandle;
-use super::local::{self, Entered, Local};
 use super::options::MuxBuilder;
 use super::reactor::Reactor;
+use super::scheduler::{self, Entered, Scheduler};
 use super::spawn::SpawnError;
 use super::spin::Spin;
 use super::stack::StackPool;
@@ -54,17 +54,17 @@ use crate::lwproc::Lwp;
 /// # Ok::<(), lwproc::Errno>(())
 /// ```
 pub struct Mux {
-    local: Box<Local>,
+    scheduler: Box<Scheduler>,
     budget: u32,
     spin: Spin,
     /// Bound to its host thread.
     not_send: PhantomData<*const ()>,
 }
 
-/// How many turns are given before the door is looked at: that takes no system call.
-const DOOR_TURNS: u32 = 32;
+/// How many turns are given before the inbox is looked at: that takes no system call.
+const INBOX_TURNS: u32 = 32;
 /// How much is taken in at a time.
-const TAKEN_IN: u32 = 256;
+const DRAINED: u32 = 256;
 
 /// Why the loop came to its end.
 enum End {
@@ -92,9 +92,9 @@ impl Mux {
         let MuxBuilder { kernel, name, stack_size, stacks_kept, budget, spin } = options;
         let stacks = StackPool::new(stack_size, stacks_kept)?;
         let reactor = Reactor::new()?;
-        let shared = Shared::new(name, kernel.id(), reactor.bell());
-        let local = Box::new(Local::new(shared, kernel, stacks, reactor));
-        Ok(Self { local, budget, spin: Spin::new(spin), not_send: PhantomData })
+        let shared = Shared::new(name, kernel.id(), reactor.notifier());
+        let scheduler = Box::new(Scheduler::new(shared, kernel, stacks, reactor));
+        Ok(Self { scheduler, budget, spin: Spin::new(spin), not_send: PhantomData })
     }
 
     /// Spawns a future in `lwp`. It has its first turn when the multiplexer runs.
@@ -106,7 +106,7 @@ impl Mux {
         lwp: Lwp,
         future: F,
     ) -> std::result::Result<JoinHandle<F::Output>, SpawnError> {
-        self.local.spawn(lwp, future)
+        self.scheduler.spawn(lwp, future)
     }
 
     /// Spawns a fiber in `lwp`. It has its first turn when the multiplexer runs.
@@ -119,13 +119,13 @@ impl Mux {
         lwp: Lwp,
         f: impl FnOnce() -> T + 'static,
     ) -> std::result::Result<JoinHandle<T>, SpawnError> {
-        self.local.spawn_fiber(lwp, f, Body::Fiber)
+        self.scheduler.spawn_fiber(lwp, f, Body::Fiber)
     }
 
     /// Spawns a fiber with frames of C: cancelled, it is not unwound but goes on to its end.
     #[cfg(feature = "capi")]
     pub(crate) fn spawn_guest(&self, lwp: Lwp, f: impl FnOnce() + 'static) -> std::result::Result<(), SpawnError> {
-        self.local.spawn_fiber(lwp, f, Body::Guest).map(drop)
+        self.scheduler.spawn_fiber(lwp, f, Body::Guest).map(drop)
     }
 
     /// Runs until all tasks have finished, or it is stopped.
@@ -157,17 +157,17 @@ impl Mux {
 
     /// A handle for other host threads.
     pub fn handle(&self) -> MuxHandle {
-        MuxHandle::new(&self.local.shared)
+        MuxHandle::new(&self.scheduler.shared)
     }
 
     /// Its kernel.
     pub fn kernel(&self) -> &Kernel {
-        &self.local.kernel
+        &self.scheduler.kernel
     }
 
     /// Its name.
     pub fn name(&self) -> &str {
-        &self.local.shared.name
+        &self.scheduler.shared.name
     }
 
     /// How many tasks it has that have not finished.
@@ -176,20 +176,20 @@ impl Mux {
     }
 
     fn go(&mut self, main: Option<&mut dyn FnMut(&Waker) -> bool>) -> Result<End> {
-        if local::with(|local| local.is_some()) {
+        if scheduler::with(|scheduler| scheduler.is_some()) {
             return Err(Errno::EDEADLK);
         }
-        let local = &*self.local;
-        let _entered = Entered::new(local);
-        let _nested = Nested::enter(local.kernel.inner());
-        cpu(|cpu| local.home.set(cpu.context()));
+        let scheduler = &*self.scheduler;
+        let _entered = Entered::new(scheduler);
+        let _nested = Nested::enter(scheduler.kernel.inner());
+        cpu(|cpu| scheduler.home.set(cpu.context()));
         match main {
-            None => turns(local, &mut self.spin, self.budget, None),
+            None => turns(scheduler, &mut self.spin, self.budget, None),
             Some(main) => {
-                let task = local.admit(Birth::main());
-                task.current.set(local.home.get().current);
-                let _dismissed = Main { local, task };
-                turns(local, &mut self.spin, self.budget, Some(main))
+                let task = scheduler.admit(Birth::main());
+                task.current.set(scheduler.home.get().current);
+                let _dismissed = Main { scheduler, task };
+                turns(scheduler, &mut self.spin, self.budget, Some(main))
             }
         }
     }
@@ -197,44 +197,49 @@ impl Mux {
 
 /// What `run_until` runs, as a task; dismissed when that returns or panics.
 struct Main<'l> {
-    local: &'l Local,
+    scheduler: &'l Scheduler,
     task: &'l Task,
 }
 
 impl Drop for Main<'_> {
     fn drop(&mut self) {
         let mut panic = None;
-        self.local.cancel(self.task, &mut panic);
+        self.scheduler.cancel(self.task, &mut panic);
         crate::context::exit::go_on(panic);
     }
 }
 
 /// The loop.
-fn turns(local: &Local, spin: &mut Spin, budget: u32, main: Option<&mut dyn FnMut(&Waker) -> bool>) -> Result<End> {
+fn turns(
+    scheduler: &Scheduler,
+    spin: &mut Spin,
+    budget: u32,
+    main: Option<&mut dyn FnMut(&Waker) -> bool>,
+) -> Result<End> {
     let until_all = main.is_none();
     let mut nobody = |_: &Waker| false;
     let main = main.unwrap_or(&mut nobody);
     let mut woken = Vec::new();
     let mut left = budget;
     loop {
-        let turns = left.min(DOOR_TURNS);
+        let turns = left.min(INBOX_TURNS);
         // Once a round: the address of the thread's cells does not change.
-        if cpu(|cpu| round(local, cpu, turns, main)) {
+        if cpu(|cpu| round(scheduler, cpu, turns, main)) {
             return Ok(End::Done);
         }
-        take_in(local);
-        if local.shared.take_stop() {
+        drain(scheduler);
+        if scheduler.shared.take_stop() {
             return Ok(End::Stopped);
         }
-        if until_all && local.unfinished.get() == 0 && local.shared.door().is_empty() {
+        if until_all && scheduler.unfinished.get() == 0 && scheduler.shared.inbox().is_empty() {
             return Ok(End::Done);
         }
         left -= turns;
-        if local.ready_len() == 0 {
-            idle(local, spin, &mut woken)?;
+        if scheduler.ready_len() == 0 {
+            idle(scheduler, spin, &mut woken)?;
             left = budget;
         } else if left == 0 {
-            look(local, Some(Duration::ZERO), &mut woken)?;
+            look(scheduler, Some(Duration::ZERO), &mut woken)?;
             left = budget;
         }
     }
@@ -242,12 +247,12 @@ fn turns(local: &Local, spin: &mut Spin, budget: u32, main: Option<&mut dyn FnMu
 
 /// So many turns, or until nobody is ready. Whether `main` has finished.
 #[inline]
-fn round(local: &Local, cpu: &Cpu, turns: u32, main: &mut dyn FnMut(&Waker) -> bool) -> bool {
+fn round(scheduler: &Scheduler, cpu: &Cpu, turns: u32, main: &mut dyn FnMut(&Waker) -> bool) -> bool {
     let mut finished = false;
     for _ in 0..turns {
-        match local.next_turn(cpu, main) {
+        match scheduler.next_turn(cpu, main) {
             Some(false) => {
-                if local.shared.is_to_stop() {
+                if scheduler.shared.is_to_stop() {
                     break;
                 }
             }
@@ -258,31 +263,31 @@ fn round(local: &Local, cpu: &Cpu, turns: u32, main: &mut dyn FnMut(&Waker) -> b
             None => break,
         }
     }
-    cpu.current.set(local.home.get().current);
+    cpu.current.set(scheduler.home.get().current);
     finished
 }
 
 /// Takes in what other threads have left: not more at a time than can keep those waiting who are ready.
-fn take_in(local: &Local) {
-    for _ in 0..TAKEN_IN {
-        match local.shared.door().take() {
-            Some(Left::Woken(task)) => {
-                task.errand.end();
-                local.make_ready(&task);
+fn drain(scheduler: &Scheduler) {
+    for _ in 0..DRAINED {
+        match scheduler.shared.inbox().pop() {
+            Some(Message::Wake(task)) => {
+                task.enqueued.clear();
+                scheduler.make_ready(&task);
             }
-            Some(Left::Spawn(spawn)) => spawn(local),
+            Some(Message::Spawn(spawn)) => spawn(scheduler),
             None => break,
         }
     }
 }
 
 /// Looks at descriptors and timers, and waits `timeout` at most where there are any to wait for.
-fn look(local: &Local, timeout: Option<Duration>, woken: &mut Vec<Waker>) -> Result<()> {
-    if timeout != Some(Duration::ZERO) || !local.reactor.is_idle() {
-        local.reactor.poll(timeout, woken)?;
+fn look(scheduler: &Scheduler, timeout: Option<Duration>, woken: &mut Vec<Waker>) -> Result<()> {
+    if timeout != Some(Duration::ZERO) || !scheduler.reactor.is_idle() {
+        scheduler.reactor.poll(timeout, woken)?;
     }
-    if local.timers.next().is_some() {
-        local.timers.expire(Instant::now(), woken);
+    if scheduler.timers.next().is_some() {
+        scheduler.timers.expire(Instant::now(), woken);
     }
     for waker in woken.drain(..) {
         // A panic of one keeps no other from being woken. Not dropped: a payload's drop is anybody's code.
@@ -292,21 +297,21 @@ fn look(local: &Local, timeout: Option<Duration>, woken: &mut Vec<Waker>) -> Res
 }
 
 /// Nobody is ready: spins a while, and sleeps then.
-fn idle(local: &Local, spin: &mut Spin, woken: &mut Vec<Waker>) -> Result<()> {
+fn idle(scheduler: &Scheduler, spin: &mut Spin, woken: &mut Vec<Waker>) -> Result<()> {
     // What is ready already costs no spin.
-    look(local, Some(Duration::ZERO), woken)?;
-    let door = local.shared.door();
-    if local.ready_len() != 0 || spin.spin(|| !door.is_empty() || local.shared.is_to_stop()) {
+    look(scheduler, Some(Duration::ZERO), woken)?;
+    let inbox = scheduler.shared.inbox();
+    if scheduler.ready_len() != 0 || spin.spin(|| !inbox.is_empty() || scheduler.shared.is_to_stop()) {
         return Ok(());
     }
-    let timeout = local.timers.next().map(|deadline| deadline.saturating_duration_since(Instant::now()));
-    if !door.doze(|| !local.shared.is_to_stop()) {
+    let timeout = scheduler.timers.next().map(|deadline| deadline.saturating_duration_since(Instant::now()));
+    if !inbox.park(|| !scheduler.shared.is_to_stop()) {
         return Ok(());
     }
     let since = Instant::now();
-    let looked = look(local, timeout, woken);
-    door.rouse();
-    if !door.is_empty() {
+    let looked = look(scheduler, timeout, woken);
+    inbox.unpark();
+    if !inbox.is_empty() {
         spin.slept(since);
     }
     looked
@@ -314,18 +319,18 @@ fn idle(local: &Local, spin: &mut Spin, woken: &mut Vec<Waker>) -> Result<()> {
 
 impl Drop for Mux {
     fn drop(&mut self) {
-        let local = &*self.local;
-        let door = local.shared.door();
-        door.close();
+        let scheduler = &*self.scheduler;
+        let inbox = scheduler.shared.inbox();
+        inbox.close();
         let mut panic = None;
         {
-            let _entered = Entered::new(local);
-            let _nested = Nested::enter(local.kernel.inner());
-            cpu(|cpu| local.home.set(cpu.context()));
-            while let Some(left) = door.take() {
+            let _entered = Entered::new(scheduler);
+            let _nested = Nested::enter(scheduler.kernel.inner());
+            cpu(|cpu| scheduler.home.set(cpu.context()));
+            while let Some(left) = inbox.pop() {
                 crate::context::exit::catch(|| drop(left), &mut panic);
             }
-            local.cancel_all(&mut panic);
+            scheduler.cancel_all(&mut panic);
         }
         crate::context::exit::go_on(panic);
     }

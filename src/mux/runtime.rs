@@ -16,7 +16,7 @@ use crate::lwproc::Lwp;
 /// Several host threads with a [`Mux`](super::Mux) each: how a server uses more than one core.
 ///
 /// What is spawned goes to the multiplexer that has the fewest tasks, and stays there: lwps do not migrate, so that no
-/// fiber's stack and no thread-local changes host threads, and turns take no atomics. Load is evened out by placing, not
+/// fiber's stack and no thread-scheduler changes host threads, and turns take no atomics. Load is evened out by placing, not
 /// by stealing: a server accepts connections on all multiplexers (a fiber each, over one listening socket), or spawns each
 /// connection from wherever it was accepted.
 ///

@@ -12,7 +12,7 @@ use pin_project_lite::pin_project;
 
 use super::charge::Charge;
 use super::join::JoinHandle;
-use super::local::{self, Local};
+use super::scheduler::{self, Scheduler};
 use super::task::{Birth, Body, FiberKind};
 use crate::errno::Errno;
 use crate::lwp::SwitchError;
@@ -80,7 +80,7 @@ impl From<SpawnError> for Errno {
     }
 }
 
-impl Local {
+impl Scheduler {
     /// Spawns a future.
     pub(super) fn spawn<F: Future + 'static>(&self, lwp: Lwp, future: F) -> Result<JoinHandle<F::Output>, SpawnError> {
         let (charge, join) = self.shared.charge(lwp)?;
@@ -139,14 +139,16 @@ struct Begun<F, T> {
 
 impl<T, F: FnOnce() -> T> Begun<F, T> {
     fn run(self, yielder: &Yielder<(), ()>) {
-        local::with(|local| {
-            if let Some(task) = local.and_then(Local::running) {
+        scheduler::with(|scheduler| {
+            if let Some(task) = scheduler.and_then(Scheduler::running) {
                 task.yielder.set(yielder);
             }
         });
         let Self { f, charge } = self;
         let result = catch_unwind(AssertUnwindSafe(f));
-        let cancelled = local::with(|local| local.and_then(Local::running).is_some_and(|task| task.cancelled.get()));
+        let cancelled = scheduler::with(|scheduler| {
+            scheduler.and_then(Scheduler::running).is_some_and(|task| task.cancelled.get())
+        });
         if cancelled {
             // A payload's drop is anybody's code, and may panic.
             std::mem::forget(result);

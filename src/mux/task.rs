@@ -1,7 +1,7 @@
 //! A task: a fiber or a future of a multiplexer, with its lwp.
 //!
-//! All but `shared`, `errand` and what wakers count belongs to the multiplexer's host thread. A waker used there puts the
-//! task straight into the ready queue; elsewhere it leaves the task at the multiplexer's door.
+//! All but `shared`, `enqueued` and what wakers count belongs to the multiplexer's host thread. A waker used there puts the
+//! task straight into the ready queue; elsewhere it leaves the task at the multiplexer's inbox.
 //!
 //! ```text
 //!               wake                  its turn
@@ -23,8 +23,8 @@ use std::task::Waker;
 
 use corosensei::{Coroutine, Yielder};
 
-use super::door::Errand;
 use super::handle::Shared;
+use super::inbox::Enqueued;
 use super::stack::Stack;
 use super::waker::{self, Kept};
 use crate::context::curlwp::Context;
@@ -58,8 +58,8 @@ pub(super) struct Task {
     guest: Cell<bool>,
     /// What it keeps of its wakers' references.
     pub(super) kept: Kept,
-    /// *Atomic*: whether some thread is taking it to the door.
-    pub(super) errand: Errand,
+    /// *Atomic*: whether some thread is taking it to the inbox.
+    pub(super) enqueued: Enqueued,
     /// Where it stands among the multiplexer's tasks.
     pub(super) place: Cell<u32>,
     /// The lwp that is current in its turns: its own at first, what it switched to from then on.
@@ -94,8 +94,8 @@ pub(super) struct Rare {
     pub(super) elsewhere: Option<Box<Context>>,
 }
 
-// SAFETY: other threads than the owner use `shared` and `errand` alone, and count references: wakers do no more, and
-// nobody else gets hold of a task. What is in the cells is gone when the multiplexer is (`Local::cancel_all`), so that
+// SAFETY: other threads than the owner use `shared` and `enqueued` alone, and count references: wakers do no more, and
+// nobody else gets hold of a task. What is in the cells is gone when the multiplexer is (`Scheduler::cancel_all`), so that
 // the last reference may be dropped anywhere.
 unsafe impl Sync for Task {}
 // SAFETY: as above.
@@ -123,7 +123,7 @@ impl Task {
         let Birth { body, slot, handle, packet, ahead } = birth;
         let task = Arc::new(Self {
             shared: Arc::clone(shared),
-            errand: Errand::new(),
+            enqueued: Enqueued::new(),
             queued: Cell::new(false),
             cancelled: Cell::new(false),
             guest: Cell::new(matches!(body, Body::Guest(_))),

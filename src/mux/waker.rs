@@ -8,7 +8,7 @@ use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::task::{RawWaker, RawWakerVTable, Waker};
 
-use super::local::{self, Local};
+use super::scheduler::{self, Scheduler};
 use super::task::Task;
 
 /// A task's reference to itself, for the next waker that is made on its host thread.
@@ -81,8 +81,8 @@ unsafe fn task<'w>(data: *const ()) -> &'w Task {
 
 /// Shows `f` the multiplexer that has the task, where that runs on the calling host thread.
 #[inline]
-fn here<R>(task: &Task, f: impl FnOnce(&Local) -> R) -> Option<R> {
-    local::with(|local| local.filter(|local| local.shared.id == task.shared.id).map(f))
+fn here<R>(task: &Task, f: impl FnOnce(&Scheduler) -> R) -> Option<R> {
+    scheduler::with(|scheduler| scheduler.filter(|scheduler| scheduler.shared.id == task.shared.id).map(f))
 }
 
 #[inline]
@@ -109,13 +109,13 @@ unsafe fn wake(data: *const ()) {
 unsafe fn wake_by_ref(data: *const ()) {
     // SAFETY: as the contract of wakers promises.
     let task = unsafe { task(data) };
-    if here(task, |local| local.make_ready(task)).is_none() && task.errand.begin() {
+    if here(task, |scheduler| scheduler.make_ready(task)).is_none() && task.enqueued.set() {
         // SAFETY: the address is an `Arc`'s that is there; the reference is made for this.
         let reference = unsafe {
             Arc::increment_strong_count(data.cast::<Task>());
             Arc::from_raw(data.cast::<Task>())
         };
-        task.shared.leave_woken(reference);
+        task.shared.enqueue(reference);
     }
 }
 

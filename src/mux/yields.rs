@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::join::JoinHandle;
-use super::local;
+use super::scheduler;
 use super::spawn::{SpawnError, SpawnErrorKind};
 use super::task::Body;
 use crate::errno::{Errno, Result};
@@ -22,11 +22,11 @@ use crate::wait::watch::Watch;
 /// Source: sched_yield, POSIX.1-2024.
 #[inline]
 pub fn yield_now() {
-    let yielded = local::with(|local| {
-        let Some(local) = local else { return false };
-        let Some(task) = local.running().filter(|task| !task.yielder.get().is_null()) else { return false };
+    let yielded = scheduler::with(|scheduler| {
+        let Some(scheduler) = scheduler else { return false };
+        let Some(task) = scheduler.running().filter(|task| !task.yielder.get().is_null()) else { return false };
         if task.may_wait() {
-            local.make_ready(task);
+            scheduler.make_ready(task);
             task.suspend();
         }
         true
@@ -39,7 +39,7 @@ pub fn yield_now() {
 /// Whether a multiplexer runs on the calling host thread.
 #[cfg(feature = "capi")]
 pub(crate) fn runs_here() -> bool {
-    local::with(|local| local.is_some())
+    scheduler::with(|scheduler| scheduler.is_some())
 }
 
 /// Lets others go first, in a future: it is ready when it is polled for the second time, and wakes itself at the first.
@@ -99,8 +99,8 @@ fn after(time: Duration) -> Option<Instant> {
 /// # Errors
 /// As there, and [`SpawnErrorKind::NoMux`] where none runs on this host thread.
 pub fn spawn<F: Future + 'static>(lwp: Lwp, future: F) -> std::result::Result<JoinHandle<F::Output>, SpawnError> {
-    local::with(|local| match local {
-        Some(local) => local.spawn(lwp, future),
+    scheduler::with(|scheduler| match scheduler {
+        Some(scheduler) => scheduler.spawn(lwp, future),
         None => Err(SpawnError { lwp, kind: SpawnErrorKind::NoMux }),
     })
 }
@@ -113,8 +113,8 @@ pub fn spawn_fiber<T: 'static>(
     lwp: Lwp,
     f: impl FnOnce() -> T + 'static,
 ) -> std::result::Result<JoinHandle<T>, SpawnError> {
-    local::with(|local| match local {
-        Some(local) => local.spawn_fiber(lwp, f, Body::Fiber),
+    scheduler::with(|scheduler| match scheduler {
+        Some(scheduler) => scheduler.spawn_fiber(lwp, f, Body::Fiber),
         None => Err(SpawnError { lwp, kind: SpawnErrorKind::NoMux }),
     })
 }

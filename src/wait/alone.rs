@@ -67,7 +67,7 @@ impl Alone {
     }
 
     /// A sleep is over: wakes those who are due, and those who wait for a descriptor.
-    pub(crate) fn rouse(&self) {
+    pub(crate) fn wake_due(&self) {
         let mut woken: Vec<Waker> = self.host.take().into_values().map(|waiter| waiter.waker).collect();
         if !self.timers.borrow().is_empty() {
             let now = Instant::now();

@@ -75,7 +75,7 @@ fn park_alone<T>(deadline: Option<Instant>, attempt: &mut impl FnMut(&mut Watch<
         drop(driving);
         let (host, first) = alone.waits(deadline);
         parker.0.park(&host, first)?;
-        alone.rouse();
+        alone.wake_due();
     }
 }
 

@@ -358,11 +358,11 @@ fn a_time_in_milliseconds_is_never_shorter() {
 #[test]
 fn a_notification_ends_a_poll_without_descriptors() {
     let reactor = Reactor::new().unwrap();
-    let bell = Arc::clone(reactor.bell());
+    let notifier = Arc::clone(reactor.notifier());
     // Also when it was rung before, and more than once.
     for _ in 0..3 {
         std::thread::scope(|scope| {
-            scope.spawn(|| bell.ring());
+            scope.spawn(|| notifier.notify());
             reactor.poll(None, &mut Vec::new()).unwrap();
         });
     }

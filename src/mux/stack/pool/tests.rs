@@ -10,7 +10,7 @@ use corosensei::stack::Stack as _;
 use super::{Guard, Stack, StackPool};
 use crate::errno::Errno;
 
-#[path = "../../../tests/common/apart.rs"]
+#[path = "../../../../tests/common/apart.rs"]
 mod apart;
 use apart::apart;
 

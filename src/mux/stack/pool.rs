@@ -4,8 +4,7 @@ use std::rc::Rc;
 
 use super::guards::Layout;
 use super::overflow;
-pub(super) use super::slab::Stack;
-use super::slab::{Guard, Slab};
+use super::slab::{Guard, Slab, Stack};
 use crate::errno::{Errno, Result};
 
 /// The stacks of one multiplexer. Taking one is a pop, giving it back a push: the last that came back goes out first,
@@ -17,7 +16,7 @@ use crate::errno::{Errno, Result};
 ///
 /// The pool may go before its stacks do: each keeps its slab.
 #[derive(Debug)]
-pub(super) struct StackPool {
+pub(in crate::mux) struct StackPool {
     kept: Vec<Stack>,
     keep: usize,
     layout: Layout,
@@ -30,9 +29,9 @@ pub(super) struct StackPool {
 
 impl StackPool {
     /// The least size of a stack, in bytes.
-    pub(super) const MIN_SIZE: usize = 16 << 10;
+    pub(in crate::mux) const MIN_SIZE: usize = 16 << 10;
     /// The largest size of a stack, in bytes.
-    pub(super) const MAX_SIZE: usize = 1 << 30;
+    pub(in crate::mux) const MAX_SIZE: usize = 1 << 30;
 
     /// A slab has room for so many stacks at least, and then for as many as there are; but for no more than these bytes,
     /// if that is not less than a stack.
@@ -47,7 +46,7 @@ impl StackPool {
     /// # Errors
     /// `EINVAL`: less than [`MIN_SIZE`](Self::MIN_SIZE) or more than [`MAX_SIZE`](Self::MAX_SIZE). `ENOMEM`: no room for
     /// the stack on which the handler runs.
-    pub(super) fn new(size: usize, keep: usize) -> Result<Self> {
+    pub(in crate::mux) fn new(size: usize, keep: usize) -> Result<Self> {
         if !(Self::MIN_SIZE..=Self::MAX_SIZE).contains(&size) {
             return Err(Errno::EINVAL);
         }
@@ -62,7 +61,7 @@ impl StackPool {
     /// # Errors
     /// `ENOMEM`: the host has no room for it, or for its guard.
     #[inline]
-    pub(super) fn take(&mut self) -> Result<Stack> {
+    pub(in crate::mux) fn take(&mut self) -> Result<Stack> {
         match self.kept.pop() {
             Some(stack) => Ok(stack),
             None => self.cut(),
@@ -71,7 +70,7 @@ impl StackPool {
 
     /// Gives back a stack that was taken here.
     #[inline]
-    pub(super) fn put(&mut self, stack: Stack) {
+    pub(in crate::mux) fn put(&mut self, stack: Stack) {
         if self.kept.len() < self.keep {
             self.kept.push(stack);
         } else {

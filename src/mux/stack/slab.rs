@@ -55,7 +55,7 @@ pub(super) struct Slab {
 
 /// A stack, cut from a slab. It goes back there when it is dropped.
 #[derive(Debug)]
-pub(super) struct Stack {
+pub(in crate::mux) struct Stack {
     base: StackPointer,
     slab: Rc<Slab>,
 }

@@ -17,7 +17,7 @@ const SPARE: usize = 64;
 /// is therefore a look by number, and leaves it in the heap until it is the first there, or until the heap is half full
 /// of such. (To take one of 1,000 out and add another takes three times as long in a tree, of 10,000 four.)
 #[derive(Debug, Default)]
-pub(super) struct Timers(RefCell<Inner>);
+pub(in crate::mux) struct Timers(RefCell<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -29,7 +29,7 @@ struct Inner {
 
 impl Timers {
     /// Enters a waiter, to be woken once. The answer is its number.
-    pub(super) fn add(&self, deadline: Instant, waker: &Waker) -> u64 {
+    pub(in crate::mux) fn add(&self, deadline: Instant, waker: &Waker) -> u64 {
         // Off the borrow: a waker is anybody's code.
         let waker = waker.clone();
         let mut inner = self.0.borrow_mut();
@@ -41,7 +41,7 @@ impl Timers {
     }
 
     /// Takes a waiter out, if it is there still.
-    pub(super) fn remove(&self, number: u64) {
+    pub(in crate::mux) fn remove(&self, number: u64) {
         let mut inner = self.0.borrow_mut();
         let left = inner.wakers.remove(&number);
         if left.is_some() {
@@ -53,12 +53,12 @@ impl Timers {
     }
 
     /// When the first is due.
-    pub(super) fn next(&self) -> Option<Instant> {
+    pub(in crate::mux) fn next(&self) -> Option<Instant> {
         self.0.borrow().by_time.peek().map(|Reverse((deadline, _))| *deadline)
     }
 
     /// Takes out those that are due, and adds their wakers to `woken` in the order of their deadlines.
-    pub(super) fn expire(&self, now: Instant, woken: &mut Vec<Waker>) {
+    pub(in crate::mux) fn expire(&self, now: Instant, woken: &mut Vec<Waker>) {
         let inner = &mut *self.0.borrow_mut();
         while let Some(&Reverse((deadline, number))) = inner.by_time.peek()
             && deadline <= now

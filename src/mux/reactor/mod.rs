@@ -17,6 +17,8 @@
 //! The host is used directly, not through a portable crate: such a one (`polling`) takes five system calls for each look,
 //! to arm its timer and its notifier, in the place of one.
 
+mod timers;
+
 use std::cell::{Cell, RefCell};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::{Arc, Weak};
@@ -35,15 +37,17 @@ use crate::wait::driver::Watched;
 use crate::wait::hostfd::HostFd;
 use crate::wait::watch::Events;
 
+pub(super) use timers::Timers;
+
 /// How many changes the host tells at a time.
 const TOLD: usize = 1024;
-/// What the bell is registered with. No descriptor has that number.
-const BELL: u64 = u64::MAX;
+/// What the notifier is registered with. No descriptor has that number.
+const NOTIFIER: u64 = u64::MAX;
 
 /// See the module. Of one host thread.
 pub(super) struct Reactor {
     epoll: OwnedFd,
-    bell: Arc<Bell>,
+    notifier: Arc<Notifier>,
     told: RefCell<Vec<epoll::Event>>,
     sources: RefCell<Sources>,
     next_key: Cell<u64>,
@@ -51,10 +55,10 @@ pub(super) struct Reactor {
 
 /// What ends a [`poll`](Reactor::poll) that waits, or the next one to come; from any thread.
 #[derive(Debug)]
-pub(super) struct Bell(OwnedFd);
+pub(super) struct Notifier(OwnedFd);
 
-impl Bell {
-    pub(super) fn ring(&self) {
+impl Notifier {
+    pub(super) fn notify(&self) {
         // Each write is an edge: the counter is never emptied. It is full after 2^64 rings.
         let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
     }
@@ -91,19 +95,19 @@ impl Reactor {
     /// `EMFILE`, `ENFILE`, `ENOMEM`: the host has no descriptors for it.
     pub(super) fn new() -> Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
-        let bell = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        epoll::add(&epoll, &bell, EventData::new_u64(BELL), EventFlags::IN | EventFlags::ET)?;
+        let notifier = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        epoll::add(&epoll, &notifier, EventData::new_u64(NOTIFIER), EventFlags::IN | EventFlags::ET)?;
         Ok(Self {
             epoll,
-            bell: Arc::new(Bell(bell)),
+            notifier: Arc::new(Notifier(notifier)),
             told: RefCell::new(Vec::with_capacity(TOLD)),
             sources: RefCell::default(),
             next_key: Cell::new(0),
         })
     }
 
-    pub(super) fn bell(&self) -> &Arc<Bell> {
-        &self.bell
+    pub(super) fn notifier(&self) -> &Arc<Notifier> {
+        &self.notifier
     }
 
     /// Whether nobody waits for a descriptor.
@@ -161,7 +165,7 @@ impl Reactor {
         drop(left);
     }
 
-    /// Waits `timeout` at most (`None`: for ever) until a descriptor becomes ready or the bell is rung, and adds the
+    /// Waits `timeout` at most (`None`: for ever) until a descriptor becomes ready or the notifier is rung, and adds the
     /// wakers of those who waited for it to `woken`. May also come back for no reason.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! A multiplexer's state on its one host thread: who is ready, whose turn it is, and what is waited for.
 //!
-//! Nothing here is shared: other threads come to the [`Door`](super::door::Door). No borrow is held while embedder's code
+//! Nothing here is shared: other threads come to the [`Inbox`](super::inbox::Inbox). No borrow is held while embedder's code
 //! runs, which may be any waker, future, fiber or drop.
 
 use std::cell::{Cell, RefCell, UnsafeCell};
@@ -14,10 +14,9 @@ use corosensei::CoroutineResult;
 
 use super::ahead;
 use super::handle::Shared;
-use super::reactor::Reactor;
+use super::reactor::{Reactor, Timers};
 use super::stack::StackPool;
 use super::task::{Birth, Body, Task};
-use super::timers::Timers;
 use crate::context::curlwp::{Context, Cpu, cpu};
 use crate::context::exit::{self, Panic};
 use crate::context::implicit;
@@ -33,7 +32,7 @@ use crate::wait::watch::{Events, WaitQueue};
 const SPARE: usize = 1024;
 
 /// See the module.
-pub(super) struct Local {
+pub(super) struct Scheduler {
     pub(super) shared: Arc<Shared>,
     pub(super) kernel: Kernel,
     /// Tasks whose turn will come. Each is in `tasks`.
@@ -54,45 +53,45 @@ pub(super) struct Local {
 }
 
 host_local! {
-    static LOCAL: Cell<*const Local> = const { Cell::new(ptr::null()) };
+    static SCHEDULER: Cell<*const Scheduler> = const { Cell::new(ptr::null()) };
 }
 
 /// Shows `f` the multiplexer that runs on the calling host thread.
 #[inline]
-pub(super) fn with<R>(f: impl FnOnce(Option<&Local>) -> R) -> R {
+pub(super) fn with<R>(f: impl FnOnce(Option<&Scheduler>) -> R) -> R {
     // SAFETY: set for as long as `Entered` borrows it.
-    f(unsafe { LOCAL.with(Cell::get).as_ref() })
+    f(unsafe { SCHEDULER.with(Cell::get).as_ref() })
 }
 
 /// The time in which a multiplexer runs on its host thread. Dropped, what was there before is restored.
 pub(super) struct Entered<'l> {
-    _local: &'l Local,
-    before: *const Local,
+    _local: &'l Scheduler,
+    before: *const Scheduler,
     driver: Option<NonNull<dyn Driver>>,
 }
 
 impl<'l> Entered<'l> {
-    pub(super) fn new(local: &'l Local) -> Self {
-        let before = LOCAL.with(|cell| cell.replace(local));
-        // SAFETY: the pointer is taken away again by this one's drop, before `local` can go.
+    pub(super) fn new(scheduler: &'l Scheduler) -> Self {
+        let before = SCHEDULER.with(|cell| cell.replace(scheduler));
+        // SAFETY: the pointer is taken away again by this one's drop, before `scheduler` can go.
         let driver = unsafe {
             crate::wait::driver::set(Some(NonNull::new_unchecked(
-                ptr::from_ref::<dyn Driver>(local) as *mut (dyn Driver + 'static)
+                ptr::from_ref::<dyn Driver>(scheduler) as *mut (dyn Driver + 'static)
             )))
         };
-        Self { _local: local, before, driver }
+        Self { _local: scheduler, before, driver }
     }
 }
 
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
-        LOCAL.with(|cell| cell.set(self.before));
+        SCHEDULER.with(|cell| cell.set(self.before));
         // SAFETY: it was set before, by one that is still there.
         unsafe { crate::wait::driver::set(self.driver) };
     }
 }
 
-impl Local {
+impl Scheduler {
     pub(super) fn new(shared: Arc<Shared>, kernel: Kernel, stacks: StackPool, reactor: Reactor) -> Self {
         Self {
             shared,
@@ -209,24 +208,24 @@ impl Local {
         }
         task.queued.set(false);
         self.running.set(task);
-        self.come_in(cpu, task);
+        self.resume(cpu, task);
         let finished = match body {
             Body::Fiber(fiber) | Body::Guest(fiber) => matches!(fiber.resume(()), CoroutineResult::Return(())),
             Body::Future(future) => future.as_mut().poll(&mut TaskContext::from_waker(task.waker())).is_ready(),
             Body::Main => main(task.waker()),
             Body::Finished => true,
         };
-        self.go_out(cpu, task);
+        self.suspend(cpu, task);
         self.running.set(ptr::null());
         finished && self.finish(task)
     }
 
     /// Makes the task's context the host thread's.
     #[inline(always)]
-    fn come_in(&self, cpu: &Cpu, task: &Task) {
+    fn resume(&self, cpu: &Cpu, task: &Task) {
         cpu.current.set(task.current.get());
         if task.current.get() != task.slot {
-            self.come_in_elsewhere(cpu, task);
+            self.resume_elsewhere(cpu, task);
         }
         if let Some(slot) = task.slot() {
             slot.turn(task.handle);
@@ -235,28 +234,28 @@ impl Local {
 
     /// Keeps the task's context for its next turn.
     #[inline(always)]
-    fn go_out(&self, cpu: &Cpu, task: &Task) {
+    fn suspend(&self, cpu: &Cpu, task: &Task) {
         task.current.set(cpu.current.get());
         if task.current.get() != task.slot {
-            self.go_out_elsewhere(cpu, task);
+            self.suspend_elsewhere(cpu, task);
         }
         if let Some(slot) = task.slot() {
             slot.turn(task.handle);
         }
     }
 
-    /// `come_in` for a task that has left its lwp.
+    /// `resume` for a task that has left its lwp.
     #[cold]
-    fn come_in_elsewhere(&self, cpu: &Cpu, task: &Task) {
+    fn resume_elsewhere(&self, cpu: &Cpu, task: &Task) {
         // SAFETY: the task does not run yet.
         if let Some(context) = unsafe { &mut *task.rare.get() }.elsewhere.take() {
             cpu.set_context(*context);
         }
     }
 
-    /// `go_out` for a task that is not in its lwp.
+    /// `suspend` for a task that is not in its lwp.
     #[cold]
-    fn go_out_elsewhere(&self, cpu: &Cpu, task: &Task) {
+    fn suspend_elsewhere(&self, cpu: &Cpu, task: &Task) {
         let context = cpu.context();
         if !ptr::eq(context.kernel, Arc::as_ptr(self.kernel.inner())) {
             // SAFETY: the task does not run any more.
@@ -320,7 +319,7 @@ impl Local {
         }
         task.cancelled.set(true);
         self.running.set(task);
-        cpu(|cpu| self.come_in(cpu, task));
+        cpu(|cpu| self.resume(cpu, task));
         match &mut body {
             // It cannot be suspended any more: it comes back when it is done.
             Body::Guest(fiber) if fiber.started() => {
@@ -336,7 +335,7 @@ impl Local {
             }
         }
         cpu(|cpu| {
-            self.go_out(cpu, task);
+            self.suspend(cpu, task);
             cpu.current.set(self.home.get().current);
         });
         self.running.set(ptr::null());
@@ -346,7 +345,7 @@ impl Local {
 
     /// Ends all tasks. No more turns are given.
     pub(super) fn cancel_all(&self, panic: &mut Option<Panic>) {
-        // What ends may wake others, but spawns no more: the door is closed.
+        // What ends may wake others, but spawns no more: the inbox is closed.
         // SAFETY: the reference lasts for a look.
         while let Some(task) = unsafe { &*self.tasks.get() }.last().cloned() {
             self.cancel(&task, panic);
@@ -360,7 +359,7 @@ impl Local {
     }
 }
 
-impl Driver for Local {
+impl Driver for Scheduler {
     fn fiber(&self) -> Option<&Waker> {
         self.running().filter(|task| !task.yielder.get().is_null()).map(Task::waker)
     }

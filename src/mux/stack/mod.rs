@@ -1,0 +1,20 @@
+//! The stacks of fibers.
+
+#[cfg(not(loom))]
+mod altstack;
+pub(crate) mod guards;
+#[cfg(not(loom))]
+mod overflow;
+#[cfg(not(loom))]
+mod pool;
+#[cfg(not(loom))]
+mod slab;
+#[cfg(not(loom))]
+mod trim;
+
+#[cfg(not(loom))]
+pub(super) use pool::StackPool;
+#[cfg(not(loom))]
+pub(super) use slab::Stack;
+#[cfg(not(loom))]
+pub use trim::trim_stack;
