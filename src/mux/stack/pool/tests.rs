@@ -151,7 +151,7 @@ fn stacks_that_are_kept_keep_their_memory_and_others_give_it_back() {
 
 #[test]
 fn slabs_without_a_stack_in_use_are_unmapped_but_for_one() {
-    ends_well("mux::stack::tests::slabs_without_a_stack_in_use_are_unmapped_but_for_one", || {
+    ends_well("mux::stack::pool::tests::slabs_without_a_stack_in_use_are_unmapped_but_for_one", || {
         for (guard, mut pool) in pools(0) {
             let mut stacks = many(&mut pool, 1_000);
             let places: Vec<_> = stacks.iter().map(|stack| stack.limit().get()).collect();
@@ -177,7 +177,7 @@ fn slabs_without_a_stack_in_use_are_unmapped_but_for_one() {
 
 #[test]
 fn a_pool_and_its_stacks_go_in_any_order_and_leave_nothing_mapped() {
-    ends_well("mux::stack::tests::a_pool_and_its_stacks_go_in_any_order_and_leave_nothing_mapped", || {
+    ends_well("mux::stack::pool::tests::a_pool_and_its_stacks_go_in_any_order_and_leave_nothing_mapped", || {
         for first in ["pool", "stacks", "half"] {
             for (guard, mut pool) in pools(20) {
                 let mut stacks = many(&mut pool, 200);
@@ -243,18 +243,18 @@ fn touch_guard(test: &str, guard: Guard) {
 
 #[test]
 fn a_guard_of_markers_stops_whoever_reaches_it() {
-    touch_guard("mux::stack::tests::a_guard_of_markers_stops_whoever_reaches_it", Guard::Marker);
+    touch_guard("mux::stack::pool::tests::a_guard_of_markers_stops_whoever_reaches_it", Guard::Marker);
 }
 
 #[test]
 fn a_guard_without_access_stops_whoever_reaches_it() {
-    touch_guard("mux::stack::tests::a_guard_without_access_stops_whoever_reaches_it", Guard::NoAccess);
+    touch_guard("mux::stack::pool::tests::a_guard_without_access_stops_whoever_reaches_it", Guard::NoAccess);
 }
 
 #[test]
 fn guards_that_take_mappings_end_in_a_clear_error_and_begin_again() {
     let most: usize = fs::read_to_string("/proc/sys/vm/max_map_count").unwrap().trim().parse().unwrap();
-    ends_well("mux::stack::tests::guards_that_take_mappings_end_in_a_clear_error_and_begin_again", || {
+    ends_well("mux::stack::pool::tests::guards_that_take_mappings_end_in_a_clear_error_and_begin_again", || {
         if most > 2_000_000 {
             return println!("{most} mappings are more than a test should make");
         }
@@ -302,11 +302,11 @@ fn guarded_stacks(test: &str, stacks: usize) {
 
 #[test]
 fn more_stacks_than_mappings_are_guarded() {
-    guarded_stacks("mux::stack::tests::more_stacks_than_mappings_are_guarded", 100_000);
+    guarded_stacks("mux::stack::pool::tests::more_stacks_than_mappings_are_guarded", 100_000);
 }
 
 #[test]
 #[ignore = "takes a few hundred megabytes of page tables"]
 fn a_million_stacks_are_guarded() {
-    guarded_stacks("mux::stack::tests::a_million_stacks_are_guarded", 1_000_000);
+    guarded_stacks("mux::stack::pool::tests::a_million_stacks_are_guarded", 1_000_000);
 }
