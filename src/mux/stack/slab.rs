@@ -172,6 +172,18 @@ impl Drop for Slab {
 }
 
 impl Stack {
+    /// Where it begins to be used: the address above the highest byte.
+    #[inline]
+    pub(in crate::mux) fn top(&self) -> usize {
+        self.base.get()
+    }
+
+    /// Its lowest byte: the guard is below.
+    #[inline]
+    pub(in crate::mux) fn low(&self) -> usize {
+        self.slab.stack(self.place()).addr() + self.slab.layout.guard
+    }
+
     /// The slab that it was cut from.
     pub(super) fn slab(&self) -> &Rc<Slab> {
         &self.slab
