@@ -28,8 +28,8 @@ pub(in crate::mux) struct StackPool {
 }
 
 impl StackPool {
-    /// The least size of a stack, in bytes.
-    pub(in crate::mux) const MIN_SIZE: usize = 16 << 10;
+    /// The least size of a stack, in bytes. What std does to report a panic with a backtrace takes 17 KiB.
+    pub(in crate::mux) const MIN_SIZE: usize = 32 << 10;
     /// The largest size of a stack, in bytes.
     pub(in crate::mux) const MAX_SIZE: usize = 1 << 30;
 

@@ -81,7 +81,7 @@ fn sizes_are_rounded_up_to_pages_and_absurd_ones_refused() {
         assert_eq!(StackPool::new(size, 0).unwrap_err(), Errno::EINVAL, "{size}");
     }
     let page = rustix::param::page_size();
-    for size in [StackPool::MIN_SIZE, StackPool::MIN_SIZE + 1, 20_001, SIZE, StackPool::MAX_SIZE] {
+    for size in [StackPool::MIN_SIZE, StackPool::MIN_SIZE + 1, 40_001, SIZE, StackPool::MAX_SIZE] {
         let mut pool = StackPool::new(size, 0).unwrap();
         for stack in many(&mut pool, 3) {
             let there = stack.base().get() - stack.limit().get() - page;
