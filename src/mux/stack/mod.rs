@@ -2,13 +2,22 @@
 
 #[cfg(not(loom))]
 mod altstack;
+#[cfg(not(loom))]
+mod cxx;
+#[cfg(not(loom))]
+#[cfg_attr(not(test), expect(dead_code, reason = "the multiplexer does not run them yet"))]
+mod fiber;
 pub(crate) mod guards;
 #[cfg(not(loom))]
 mod overflow;
 #[cfg(not(loom))]
 mod pool;
 #[cfg(not(loom))]
+mod sanitizer;
+#[cfg(not(loom))]
 mod slab;
+#[cfg(not(loom))]
+mod switch;
 #[cfg(not(loom))]
 mod trim;
 

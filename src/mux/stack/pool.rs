@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::cxx;
 use super::guards::Layout;
 use super::overflow;
 use super::slab::{Guard, Slab, Stack};
@@ -51,6 +52,7 @@ impl StackPool {
             return Err(Errno::EINVAL);
         }
         overflow::watch()?;
+        cxx::look();
         let page = rustix::param::page_size();
         let layout = Layout { guard: page, usable: size.next_multiple_of(page) };
         Ok(Self { kept: Vec::new(), keep, layout, guard: Guard::Marker, slabs: Vec::new(), search_from: 0 })
