@@ -7,10 +7,8 @@ use std::cell::{Cell, RefCell, UnsafeCell};
 use std::collections::VecDeque;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
-use std::task::{Context as TaskContext, Waker};
+use std::task::Waker;
 use std::time::Instant;
-
-use corosensei::CoroutineResult;
 
 use super::ahead;
 use super::handle::Shared;
@@ -200,8 +198,8 @@ impl Scheduler {
 
     #[inline(always)]
     fn turn(&self, cpu: &Cpu, task: &Task, main: &mut dyn FnMut(&Waker) -> bool) -> bool {
-        // SAFETY: the running task alone uses its body, and it does not run yet.
-        let body = unsafe { &mut *task.body.get() };
+        // SAFETY: only its end changes which body it has.
+        let body = unsafe { &*task.body.get() };
         if matches!(body, Body::Finished) {
             self.dismiss(task);
             return false;
@@ -210,8 +208,13 @@ impl Scheduler {
         self.running.set(task);
         self.resume(cpu, task);
         let finished = match body {
-            Body::Fiber(fiber) | Body::Guest(fiber) => matches!(fiber.resume(()), CoroutineResult::Return(())),
-            Body::Future(future) => future.as_mut().poll(&mut TaskContext::from_waker(task.waker())).is_ready(),
+            Body::Fiber(fiber) | Body::Guest(fiber) => {
+                // SAFETY: it is not done, since the body would be another, and stays in its task.
+                let finished = unsafe { fiber.resume() };
+                task.ahead.set(fiber.ahead());
+                finished
+            }
+            Body::Future(_) => task.poll(),
             Body::Main => main(task.waker()),
             Body::Finished => true,
         };
@@ -312,23 +315,30 @@ impl Scheduler {
     /// Ends a task that has not finished: its future is dropped, its fiber unwound, in its lwp. Keeps the first panic of
     /// that.
     pub(super) fn cancel(&self, task: &Task, panic: &mut Option<Panic>) {
-        // SAFETY: the task does not run.
-        let mut body = std::mem::replace(unsafe { &mut *task.body.get() }, Body::Finished);
+        // SAFETY: only its end, which is this, changes which body it has.
+        let body = unsafe { &*task.body.get() };
         if matches!(body, Body::Finished) {
             return;
         }
         task.cancelled.set(true);
         self.running.set(task);
         cpu(|cpu| self.resume(cpu, task));
-        match &mut body {
-            // It cannot be suspended any more: it comes back when it is done.
-            Body::Guest(fiber) if fiber.started() => {
-                while matches!(fiber.resume(()), CoroutineResult::Yield(())) {}
-                self.put_away(body);
-            }
-            Body::Fiber(fiber) | Body::Guest(fiber) => {
-                exit::catch(|| fiber.force_unwind(), panic);
-                self.put_away(body);
+        if let Body::Fiber(fiber) | Body::Guest(fiber) = body
+            && fiber.started()
+        {
+            // It unwinds, or is a guest, which cannot be suspended any more.
+            // SAFETY: it is not done, and stays in its task.
+            while !unsafe { fiber.resume() } {}
+        }
+        // SAFETY: the task does not run any more.
+        let body = std::mem::replace(unsafe { &mut *task.body.get() }, Body::Finished);
+        match body {
+            Body::Fiber(fiber) | Body::Guest(fiber) if fiber.done() => {
+                self.put_away(Body::Fiber(fiber));
+                // SAFETY: as above.
+                if let Some(first) = unsafe { &mut *task.rare.get() }.panic.take() {
+                    exit::catch(|| std::panic::resume_unwind(first), panic);
+                }
             }
             _ => {
                 exit::catch(|| drop(body), panic);
@@ -361,7 +371,7 @@ impl Scheduler {
 
 impl Driver for Scheduler {
     fn fiber(&self) -> Option<&Waker> {
-        self.running().filter(|task| !task.yielder.get().is_null()).map(Task::waker)
+        self.running().filter(|task| !task.fiber.get().is_null()).map(Task::waker)
     }
 
     fn is_turn_of(&self, slot: *const Slot) -> bool {

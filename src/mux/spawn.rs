@@ -7,13 +7,14 @@ use std::pin::Pin;
 use std::ptr;
 use std::task::{Context, Poll, ready};
 
-use corosensei::{Coroutine, Yielder};
 use pin_project_lite::pin_project;
 
 use super::charge::Charge;
 use super::join::JoinHandle;
 use super::scheduler::{self, Scheduler};
+use super::stack::Fiber;
 use super::task::{Birth, Body, FiberKind};
+use crate::context::exit;
 use crate::errno::Errno;
 use crate::lwp::SwitchError;
 use crate::lwproc::Lwp;
@@ -125,8 +126,9 @@ impl Scheduler {
         let (slot, handle) = charge.slot();
         let packet = charge.packet();
         let begun = Begun { f, charge };
-        let fiber = Coroutine::with_stack(stack, move |yielder: &Yielder<(), ()>, ()| begun.run(yielder));
-        self.admit(Birth { body: kind(fiber), slot, handle, packet, ahead: ptr::null() });
+        let fiber = Fiber::new(stack, move || begun.run());
+        let ahead = fiber.ahead();
+        self.admit(Birth { body: kind(fiber), slot, handle, packet, ahead });
         Ok(())
     }
 }
@@ -138,21 +140,26 @@ struct Begun<F, T> {
 }
 
 impl<T, F: FnOnce() -> T> Begun<F, T> {
-    fn run(self, yielder: &Yielder<(), ()>) {
+    fn run(self) {
         scheduler::with(|scheduler| {
             if let Some(task) = scheduler.and_then(Scheduler::running) {
-                task.yielder.set(yielder);
+                task.begin();
             }
         });
         let Self { f, charge } = self;
         let result = catch_unwind(AssertUnwindSafe(f));
-        let cancelled = scheduler::with(|scheduler| {
-            scheduler.and_then(Scheduler::running).is_some_and(|task| task.cancelled.get())
-        });
-        if cancelled {
+        let cancelled = || {
+            scheduler::with(|scheduler| {
+                scheduler.and_then(Scheduler::running).filter(|task| task.cancelled.get()).map(ptr::from_ref)
+            })
+        };
+        if let Some(task) = cancelled() {
             // A payload's drop is anybody's code, and may panic.
             std::mem::forget(result);
-            drop(charge);
+            let mut panic = None;
+            exit::catch(|| drop(charge), &mut panic);
+            // SAFETY: it lives as long as it runs, and nobody else uses what is rare of it.
+            unsafe { (*(*task).rare.get()).panic = panic };
         } else {
             charge.discharge(result);
         }

@@ -16,28 +16,28 @@
 use std::cell::{Cell, UnsafeCell};
 use std::future::Future;
 use std::mem::ManuallyDrop;
+use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::ptr;
 use std::sync::Arc;
-use std::task::Waker;
-
-use corosensei::{Coroutine, Yielder};
+use std::task::{Context as TaskContext, Waker};
 
 use super::handle::Shared;
 use super::inbox::Enqueued;
-use super::stack::Stack;
+use super::stack::Fiber;
 use super::waker::{self, Kept};
 use crate::context::curlwp::Context;
+use crate::context::exit::Panic;
 use crate::id::LwpHandle;
 use crate::lwp::Slot;
 use crate::wait::watch::{Entries, WaitQueue};
 
 /// What is left to be run.
 pub(super) enum Body {
-    Fiber(Coroutine<(), (), (), Stack>),
+    Fiber(Fiber),
     /// A fiber with frames that cannot be unwound, those of C. Cancelled, it goes on to its end, and nothing suspends it.
     #[cfg_attr(not(feature = "capi"), expect(dead_code, reason = "C alone spawns them"))]
-    Guest(Coroutine<(), (), (), Stack>),
+    Guest(Fiber),
     Future(Pin<Box<dyn Future<Output = ()>>>),
     /// What `run_until` polls; it keeps it itself.
     Main,
@@ -45,7 +45,7 @@ pub(super) enum Body {
 }
 
 /// What makes a body of a fiber: [`Body::Fiber`] or [`Body::Guest`].
-pub(super) type FiberKind = fn(Coroutine<(), (), (), Stack>) -> Body;
+pub(super) type FiberKind = fn(Fiber) -> Body;
 
 /// See the module. In the order of use: a turn touches the first fields, up to `body`.
 #[repr(C)]
@@ -71,8 +71,8 @@ pub(super) struct Task {
     pub(super) ahead: Cell<*const u8>,
     /// How often a fiber was suspended.
     pub(super) suspended: Cell<u64>,
-    /// A fiber's way back to its multiplexer; null before its first turn.
-    pub(super) yielder: Cell<*const Yielder<(), ()>>,
+    /// The fiber in `body`, from its first turn to its last; null otherwise.
+    pub(super) fiber: Cell<*const Fiber>,
     pub(super) body: UnsafeCell<Body>,
     /// Its own waker. It counts no reference, since it goes with the task.
     waker: UnsafeCell<Option<ManuallyDrop<Waker>>>,
@@ -90,6 +90,8 @@ pub(super) struct Task {
 pub(super) struct Rare {
     /// A fiber's place in its process's interrupts.
     pub(super) interrupts: Option<Box<Entries>>,
+    /// What panicked when it was ended before its time.
+    pub(super) panic: Option<Panic>,
     /// The context of its turns where that is in another kernel.
     pub(super) elsewhere: Option<Box<Context>>,
 }
@@ -134,7 +136,7 @@ impl Task {
             handle,
             packet,
             ahead: Cell::new(ahead),
-            yielder: Cell::new(ptr::null()),
+            fiber: Cell::new(ptr::null()),
             suspended: Cell::new(0),
             body: UnsafeCell::new(body),
             interrupts: Cell::new(ptr::null()),
@@ -156,7 +158,7 @@ impl Task {
         self.current.set(slot);
         (self.slot, self.handle, self.packet) = (slot, handle, packet);
         self.ahead.set(ahead);
-        self.yielder.set(ptr::null());
+        self.fiber.set(ptr::null());
         self.suspended.set(0);
         *self.body.get_mut() = body;
     }
@@ -185,11 +187,30 @@ impl Task {
     /// [`Guest`](Body::Guest).
     #[inline]
     pub(super) fn suspend(&self) {
-        let here = 0u8;
-        self.ahead.set(&raw const here);
         self.suspended.set(self.suspended.get() + 1);
-        // SAFETY: the fiber set it when it began, and it is good until the fiber ends; this runs in the fiber.
-        unsafe { &*self.yielder.get() }.suspend(());
+        // SAFETY: the fiber set it when it began, and stays there until it has ended; this runs in the fiber.
+        unsafe { (*self.fiber.get()).suspend() };
+        if self.cancelled.get() && !self.guest.get() {
+            unwind();
+        }
+    }
+
+    /// In a fiber's first turn: tells how to suspend it.
+    pub(super) fn begin(&self) {
+        // SAFETY: what runs is in there, and others read it alone.
+        if let Body::Fiber(fiber) | Body::Guest(fiber) = unsafe { &*self.body.get() } {
+            self.fiber.set(fiber);
+        }
+    }
+
+    /// Polls the future, which is what it is. Whether it has finished.
+    #[inline(always)]
+    pub(super) fn poll(&self) -> bool {
+        // SAFETY: the running task alone uses its body.
+        match unsafe { &mut *self.body.get() } {
+            Body::Future(future) => future.as_mut().poll(&mut TaskContext::from_waker(self.waker())).is_ready(),
+            _ => false,
+        }
     }
 
     /// Enters it in its process's interrupts; it leaves those in which it was.
@@ -216,4 +237,10 @@ impl Task {
         // SAFETY: set in `new`, and never again.
         unsafe { &*self.waker.get() }.as_ref().expect("made with the task")
     }
+}
+
+/// Ends a fiber that is cancelled: what it runs is caught.
+#[cold]
+fn unwind() -> ! {
+    resume_unwind(Box::new("cancelled"))
 }

@@ -24,7 +24,7 @@ use crate::wait::watch::Watch;
 pub fn yield_now() {
     let yielded = scheduler::with(|scheduler| {
         let Some(scheduler) = scheduler else { return false };
-        let Some(task) = scheduler.running().filter(|task| !task.yielder.get().is_null()) else { return false };
+        let Some(task) = scheduler.running().filter(|task| !task.fiber.get().is_null()) else { return false };
         if task.may_wait() {
             scheduler.make_ready(task);
             task.suspend();

@@ -5,7 +5,6 @@ mod altstack;
 #[cfg(not(loom))]
 mod cxx;
 #[cfg(not(loom))]
-#[cfg_attr(not(test), expect(dead_code, reason = "the multiplexer does not run them yet"))]
 mod fiber;
 pub(crate) mod guards;
 #[cfg(not(loom))]
@@ -22,8 +21,10 @@ mod switch;
 mod trim;
 
 #[cfg(not(loom))]
+pub(super) use fiber::Fiber;
+#[cfg(not(loom))]
 pub(super) use pool::StackPool;
 #[cfg(not(loom))]
-pub(super) use slab::Stack;
+use slab::Stack;
 #[cfg(not(loom))]
 pub use trim::trim_stack;

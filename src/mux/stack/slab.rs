@@ -18,7 +18,6 @@ use std::num::NonZeroUsize;
 use std::ptr;
 use std::rc::Rc;
 
-use corosensei::stack::StackPointer;
 use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags};
 
 use super::guards::{GUARDS, Layout, Watched};
@@ -56,7 +55,7 @@ pub(super) struct Slab {
 /// A stack, cut from a slab. It goes back there when it is dropped.
 #[derive(Debug)]
 pub(in crate::mux) struct Stack {
-    base: StackPointer,
+    top: NonZeroUsize,
     slab: Rc<Slab>,
 }
 
@@ -101,9 +100,8 @@ impl Slab {
         };
         // The colour is the place's, so that a stack that comes back has not touched more than it used.
         let top = self.low.get() + self.layout.stride() * (place + 1);
-        let base = top - place % COLOURS * COLOUR;
-        let base = StackPointer::new(base).expect("above the start of its slab");
-        Ok(Some(Stack { base, slab: Rc::clone(self) }))
+        let top = NonZeroUsize::new(top - place % COLOURS * COLOUR).expect("above the start of its slab");
+        Ok(Some(Stack { top, slab: Rc::clone(self) }))
     }
 
     /// Whether none of its stacks is out or kept: all have given their pages back, or were never cut.
@@ -175,7 +173,7 @@ impl Stack {
     /// Where it begins to be used: the address above the highest byte.
     #[inline]
     pub(in crate::mux) fn top(&self) -> usize {
-        self.base.get()
+        self.top.get()
     }
 
     /// Its lowest byte: the guard is below.
@@ -190,21 +188,7 @@ impl Stack {
     }
 
     fn place(&self) -> usize {
-        (self.base.get() - 1 - self.slab.low.get()) / self.slab.layout.stride()
-    }
-}
-
-// SAFETY: the guard lies at the low end, and was made before the stack was given out; nobody takes it away as long as the
-// slab is mapped, which the stack ensures. The pool's least size is more than `MIN_STACK_SIZE` and the largest colour.
-// Pages and colours are multiples of `STACK_ALIGNMENT`.
-unsafe impl corosensei::stack::Stack for Stack {
-    #[inline]
-    fn base(&self) -> StackPointer {
-        self.base
-    }
-
-    fn limit(&self) -> StackPointer {
-        StackPointer::new(self.slab.stack(self.place()).addr()).expect("a mapping is not at 0")
+        (self.top.get() - 1 - self.slab.low.get()) / self.slab.layout.stride()
     }
 }
 

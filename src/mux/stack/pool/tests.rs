@@ -4,9 +4,7 @@ use std::fs;
 use std::hint::black_box;
 use std::os::unix::process::ExitStatusExt;
 
-use corosensei::Coroutine;
-use corosensei::stack::Stack as _;
-
+use super::super::Fiber;
 use super::{Guard, Stack, StackPool};
 use crate::errno::Errno;
 
@@ -37,16 +35,17 @@ fn dig(bytes: usize) -> usize {
 
 /// Runs `f` on `stack` to its end.
 fn run(stack: Stack, f: impl FnOnce() + 'static) -> Stack {
-    let mut fiber = Coroutine::<(), (), (), Stack>::with_stack(stack, move |_, ()| f());
-    fiber.resume(()).as_return().unwrap();
+    let fiber = Fiber::new(stack, f);
+    // SAFETY: its first turn, and its last.
+    assert!(unsafe { fiber.resume() });
     fiber.into_stack()
 }
 
 /// How many pages of the stack are in memory.
 fn resident(stack: &Stack) -> usize {
     let page = rustix::param::page_size();
-    let low = stack.limit().get() + page;
-    let mut pages = vec![0u8; (stack.base().get() - low).div_ceil(page)];
+    let low = stack.low();
+    let mut pages = vec![0u8; (stack.top() - low).div_ceil(page)];
     // SAFETY: the vector has a byte for each page.
     let answer =
         unsafe { libc::mincore(std::ptr::with_exposed_provenance_mut(low), pages.len() * page, pages.as_mut_ptr()) };
@@ -84,10 +83,10 @@ fn sizes_are_rounded_up_to_pages_and_absurd_ones_refused() {
     for size in [StackPool::MIN_SIZE, StackPool::MIN_SIZE + 1, 40_001, SIZE, StackPool::MAX_SIZE] {
         let mut pool = StackPool::new(size, 0).unwrap();
         for stack in many(&mut pool, 3) {
-            let there = stack.base().get() - stack.limit().get() - page;
+            let there = stack.top() - stack.low();
             let whole = size.next_multiple_of(page);
             assert!((whole - (2 << 10)..=whole).contains(&there), "{there} of {size}");
-            assert_eq!(stack.base().get() % corosensei::stack::STACK_ALIGNMENT, 0);
+            assert_eq!(stack.top() % 16, 0);
             drop(run(stack, move || assert!(dig(size.min(12 << 10) / 2) > 0)));
         }
     }
@@ -97,11 +96,11 @@ fn sizes_are_rounded_up_to_pages_and_absurd_ones_refused() {
 fn the_last_that_came_back_goes_out_first() {
     let mut pool = StackPool::new(SIZE, 8).unwrap();
     let stacks = many(&mut pool, 8);
-    let bases: Vec<_> = stacks.iter().map(Stack::base).collect();
+    let bases: Vec<_> = stacks.iter().map(Stack::top).collect();
     for stack in stacks {
         pool.put(stack);
     }
-    let again: Vec<_> = many(&mut pool, 8).iter().map(Stack::base).collect();
+    let again: Vec<_> = many(&mut pool, 8).iter().map(Stack::top).collect();
     assert_eq!(again, bases.into_iter().rev().collect::<Vec<_>>());
 }
 
@@ -109,13 +108,12 @@ fn the_last_that_came_back_goes_out_first() {
 fn stacks_do_not_overlap_and_each_is_used_to_its_end() {
     for (_, mut pool) in pools(0) {
         let mut stacks = many(&mut pool, 100);
-        stacks.sort_by_key(Stack::limit);
+        stacks.sort_by_key(Stack::low);
         for pair in stacks.windows(2) {
-            assert!(pair[0].base() <= pair[1].limit());
+            assert!(pair[0].top() < pair[1].low());
         }
-        let page = rustix::param::page_size();
         for stack in &stacks {
-            for address in [stack.limit().get() + page, stack.base().get() - 1] {
+            for address in [stack.low(), stack.top() - 1] {
                 // SAFETY: nobody else uses the stack.
                 unsafe { std::ptr::with_exposed_provenance_mut::<u8>(address).write_volatile(1) };
             }
@@ -154,7 +152,7 @@ fn slabs_without_a_stack_in_use_are_unmapped_but_for_one() {
     ends_well("mux::stack::pool::tests::slabs_without_a_stack_in_use_are_unmapped_but_for_one", || {
         for (guard, mut pool) in pools(0) {
             let mut stacks = many(&mut pool, 1_000);
-            let places: Vec<_> = stacks.iter().map(|stack| stack.limit().get()).collect();
+            let places: Vec<_> = stacks.iter().map(|stack| stack.low()).collect();
             let slabs = pool.slabs.len();
             assert!((2..20).contains(&slabs), "{guard:?}: {slabs}");
             while let Some(stack) = stacks.pop() {
@@ -181,7 +179,7 @@ fn a_pool_and_its_stacks_go_in_any_order_and_leave_nothing_mapped() {
         for first in ["pool", "stacks", "half"] {
             for (guard, mut pool) in pools(20) {
                 let mut stacks = many(&mut pool, 200);
-                let places: Vec<_> = stacks.iter().map(|stack| stack.limit().get()).collect();
+                let places: Vec<_> = stacks.iter().map(|stack| stack.low()).collect();
                 assert_eq!(mapped(&places), 200);
                 for _ in 0..30 {
                     pool.put(stacks.pop().unwrap());
@@ -190,7 +188,7 @@ fn a_pool_and_its_stacks_go_in_any_order_and_leave_nothing_mapped() {
                     "pool" => {
                         drop(pool);
                         for stack in &stacks {
-                            let last = std::ptr::with_exposed_provenance_mut::<u8>(stack.base().get() - 1);
+                            let last = std::ptr::with_exposed_provenance_mut::<u8>(stack.top() - 1);
                             // SAFETY: nobody else uses the stack.
                             unsafe { last.write_volatile(1) };
                         }
@@ -228,7 +226,7 @@ fn touch_guard(test: &str, guard: Guard) {
         let stacks = many(&mut pool, 40).into_iter().map(|stack| run(stack, || assert!(dig(32 << 10) > 0)));
         stacks.collect::<Vec<_>>().into_iter().for_each(|stack| pool.put(stack));
         let stack = pool.take().unwrap();
-        let guard = std::ptr::with_exposed_provenance_mut::<u8>(stack.limit().get() + 17);
+        let guard = std::ptr::with_exposed_provenance_mut::<u8>(stack.low() - 17);
         // SAFETY: nobody else uses the stack.
         unsafe { guard.write_volatile(1) };
         println!("it went on");
@@ -272,7 +270,7 @@ fn guards_that_take_mappings_end_in_a_clear_error_and_begin_again() {
         // None is without its guard: what has no access is a mapping of its own.
         let guards: std::collections::HashSet<_> = mappings().into_iter().collect();
         let page = rustix::param::page_size();
-        let guarded = |stack: &&Stack| guards.contains(&(stack.limit().get(), stack.limit().get() + page));
+        let guarded = |stack: &&Stack| guards.contains(&(stack.low() - page, stack.low()));
         assert_eq!(stacks.iter().filter(guarded).count(), stacks.len());
         let last = stacks.pop().unwrap();
         pool.put(run(last, || ()));
