@@ -68,3 +68,62 @@ fn a_lwp_that_was_let_go_lives_on_and_keeps_no_kernel() {
     lwp.into_id();
     assert_eq!(std::sync::Arc::strong_count(&ended), 1);
 }
+
+#[test]
+fn a_lwp_that_somebody_else_runs_when_its_owner_goes_ends_when_that_one_lets_go_of_it() {
+    let kernel = boot();
+    let ended = std::sync::Arc::new(());
+    let spawn = || {
+        let held = std::sync::Arc::clone(&ended);
+        kernel.spawn(ProcOptions::new().on_exit(move |pid| assert_eq!((sys::getpid(), drop(held)).0, pid))).unwrap()
+    };
+    let lets_go: [fn(&Kernel); 4] = [
+        |kernel| kernel.switch(None),
+        |kernel| kernel.rfork(FdInherit::Clean).unwrap(),
+        |kernel| kernel.releaselwp(),
+        // The host thread ends.
+        |_| {},
+    ];
+    for let_go in lets_go {
+        let lwp = spawn();
+        let id = lwp.id();
+        let barrier = Barrier::new(2);
+        thread::scope(|scope| {
+            let runner = scope.spawn(|| {
+                kernel.switch(Some(id));
+                barrier.wait();
+                barrier.wait();
+                assert_eq!((kernel.curlwp(), kernel.try_switch(Some(id)).is_err()), (Some(id), true));
+                let_go(&kernel);
+                let forked = kernel.curlwp().filter(|now| *now != id);
+                forked.inspect(|_| kernel.releaselwp());
+            });
+            barrier.wait();
+            drop(lwp);
+            assert!(matches!(kernel.try_switch(Some(id)), Err(SwitchError::Running { .. })));
+            barrier.wait();
+            runner.join().unwrap();
+        });
+        assert_eq!(kernel.try_switch(Some(id)), Err(SwitchError::Stale));
+        assert_eq!((kernel.usage().procs, std::sync::Arc::strong_count(&ended)), (0, 1));
+    }
+    // Put aside by the very thread that drops the handle.
+    let lwp = spawn();
+    kernel.switch(Some(lwp.id()));
+    kernel.enter(|| drop(lwp));
+    assert_eq!(kernel.usage().procs, 1);
+    kernel.switch(None);
+    assert_eq!((kernel.usage().procs, std::sync::Arc::strong_count(&ended)), (0, 1));
+}
+
+#[test]
+fn one_lwp_has_one_owner() {
+    let kernel = boot();
+    let mut lwp = kernel.spawn(ProcOptions::new()).unwrap();
+    let id = lwp.id();
+    assert_eq!(Lwp::from_id(&kernel, id).unwrap_err(), SwitchError::Owned);
+    lwp.enter(|| assert!(matches!(Lwp::from_id(&kernel, id), Err(SwitchError::Running { .. }))));
+    lwp.into_id();
+    drop(Lwp::from_id(&kernel, id).unwrap());
+    assert_eq!(Lwp::from_id(&kernel, id).unwrap_err(), SwitchError::Stale);
+}

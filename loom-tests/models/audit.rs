@@ -4,17 +4,18 @@ use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 
 use super::{
-    Model, blocking, claim, ends, fds, guards, halt, lwps, mux, newlwp, numbers, procs, segments, switch, wait,
+    Model, blocking, claim, ends, fds, guards, halt, lwps, mux, newlwp, numbers, procs, segments, switch, tasks, wait,
 };
 use crate::sync::fault::{Fault, Half, Site, sites};
 
-const MODELS: [Model; 52] = [
+const MODELS: [Model; 56] = [
     segments::GROWTH,
     segments::INDICES,
     segments::LIMIT,
     claim::TWO,
     claim::THREE,
-    claim::OWN,
+    claim::GO,
+    claim::GIVE_UP,
     lwps::REUSE,
     lwps::WALK,
     procs::LOOKUP,
@@ -22,7 +23,10 @@ const MODELS: [Model; 52] = [
     newlwp::NEWLWP,
     switch::SWITCH,
     switch::THREAD_END,
-    switch::POOL,
+    tasks::TURNS,
+    tasks::AWAY,
+    tasks::ELSEWHERE,
+    tasks::RELEASE,
     fds::CLOSE,
     fds::TWO_CLOSE,
     fds::REPLACE,

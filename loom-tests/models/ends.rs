@@ -4,7 +4,7 @@ use loom::thread;
 
 use super::witness::{install, witness};
 use super::{Model, boot, host_thread};
-use crate::context::implicit;
+use crate::context::current;
 use crate::fd::FdTable;
 use crate::sync::fault::Fault;
 use crate::sync::{Ordering, UnlessFailed};
@@ -58,7 +58,7 @@ pub(super) const DETACH: Model = Model {
         let mut second = UnlessFailed::new(first.newlwp().expect("there is room"));
         let (file, closed) = witness();
         let other = host_thread(move || {
-            second.enter(|| implicit::current(|current| install(&current.proc().fds, file)));
+            second.enter(|| current(|current| install(&current.proc().fds, file)));
             drop(second);
         });
         drop(first);
@@ -90,7 +90,7 @@ pub(super) const HANDLES: Model = Model {
         let other = host_thread({
             let kernel = kernel.another();
             move || {
-                kernel.enter(|| implicit::current(|current| install(&current.proc().fds, file)));
+                kernel.enter(|| current(|current| install(&current.proc().fds, file)));
                 drop(kernel);
             }
         });

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::{Model, boot, host_thread};
-use crate::context::implicit::end_host_thread;
+use crate::context::leave::end_host_thread;
 use crate::local;
 use crate::lwproc::FdInherit;
 use crate::sync::fault::Fault;
@@ -40,5 +40,6 @@ fn a_lwp_that_runs_while_its_kernel_halts_is_released_once() {
 
 #[test]
 fn a_halt_without_fences_is_found() {
-    HALT.must_fail(Fault::Fence("context/implicit.rs"));
+    HALT.must_fail(Fault::Fence("context/halt.rs"));
+    HALT.must_fail(Fault::Fence("context/leave.rs"));
 }

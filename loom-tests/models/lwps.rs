@@ -13,7 +13,7 @@ use crate::sync::fault::Fault;
 const FILE: &str = "lwp/slot.rs";
 
 fn start(table: &LwpTable, pid: i32) -> Option<&Slot> {
-    Some(table.reserve()?.start(std::ptr::null(), Pid::from_raw(pid), 1))
+    Some(table.reserve()?.start(std::ptr::null(), std::ptr::null(), Pid::from_raw(pid), 1))
 }
 
 /// A lwp that pauses, in a table for one.
@@ -22,7 +22,7 @@ fn one_idle() -> (Arc<LwpTable>, LwpHandle) {
     let slot = start(&table, 2).unwrap();
     let handle = slot.handle();
     // SAFETY: started by this thread.
-    unsafe { slot.yield_now() };
+    unsafe { _ = slot.let_go() };
     (table, handle)
 }
 
@@ -43,7 +43,7 @@ pub(super) const REUSE: Model = Model {
                         // SAFETY: the holder of Running is alone.
                         held.with_mut(|held| unsafe { *held += 1 });
                         // SAFETY: claimed above.
-                        unsafe { slot.yield_now() };
+                        unsafe { _ = slot.let_go() };
                     }
                     Err(SwitchError::Stale | SwitchError::Running { .. }) => {}
                     Err(error) => panic!("{error}"),
@@ -61,7 +61,7 @@ pub(super) const REUSE: Model = Model {
             // SAFETY: started by this thread.
             held.with_mut(|held| unsafe { *held += 1 });
             // SAFETY: as above.
-            unsafe { next.yield_now() };
+            unsafe { _ = next.let_go() };
             assert_eq!(table.slot(handle).unwrap().claim(handle, 1), Err(SwitchError::Stale));
         }
         other.join().unwrap();

@@ -18,6 +18,7 @@ mod numbers;
 mod procs;
 mod segments;
 mod switch;
+mod tasks;
 mod wait;
 mod witness;
 
@@ -26,7 +27,7 @@ use std::panic::AssertUnwindSafe;
 
 use loom::thread::JoinHandle;
 
-use crate::context::implicit::end_host_thread;
+use crate::context::leave::end_host_thread;
 use crate::fd::Console;
 use crate::kernel::Kernel;
 use crate::lwproc::{Lwp, ProcOptions};

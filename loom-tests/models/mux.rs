@@ -8,7 +8,7 @@ use loom::thread;
 
 use super::Model;
 use crate::mux::inbox::{Enqueued, Inbox, Notify};
-use crate::mux::packet::Packet;
+use crate::mux::spawn::packet::Packet;
 use crate::sync::fault::Fault;
 use crate::sync::{AtomicU32, Ordering};
 use crate::wait::park::Parker;
@@ -248,11 +248,11 @@ fn a_join_gets_the_result_or_is_woken_for_it() {
 
 #[test]
 fn a_result_that_is_not_handed_over_is_found() {
-    JOIN.must_fail(Fault::Release("src/mux/packet.rs"));
-    JOIN.must_fail(Fault::Acquire("src/mux/packet.rs"));
+    JOIN.must_fail(Fault::Release("src/mux/spawn/packet.rs"));
+    JOIN.must_fail(Fault::Acquire("src/mux/spawn/packet.rs"));
 }
 
 #[test]
 fn a_finish_in_two_steps_is_found() {
-    JOIN.must_fail(Fault::Torn("src/mux/packet.rs"));
+    JOIN.must_fail(Fault::Torn("src/mux/spawn/packet.rs"));
 }

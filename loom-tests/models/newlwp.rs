@@ -1,7 +1,7 @@
 //! A process's end: whoever adds a lwp to it meanwhile is told that it ends, or keeps it.
 
 use super::{Model, boot, host_thread};
-use crate::context::implicit;
+use crate::context::current;
 use crate::errno::Errno;
 use crate::sync::fault::Fault;
 
@@ -18,7 +18,7 @@ pub(super) const NEWLWP: Model = Model {
             move || match kernel.newlwp(pid) {
                 Ok(()) => {
                     assert_eq!(crate::sys::getpid(), pid);
-                    implicit::current(|current| current.proc().set_umask(0o77));
+                    current(|current| current.proc().set_umask(0o77));
                     kernel.releaselwp();
                 }
                 Err(error) => assert!(matches!(error, Errno::ESRCH | Errno::EBUSY), "{error}"),

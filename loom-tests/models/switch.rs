@@ -1,15 +1,11 @@
 //! The calls on a whole kernel: who switches to a lwp that another leaves, releases, or dies in.
 
-use std::collections::HashSet;
-
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 
-use super::{Handle, Model, boot, host_thread};
-use crate::context::implicit;
+use super::{Model, boot, host_thread};
 use crate::lwp::SwitchError;
 use crate::lwproc::FdInherit;
-use crate::sync::UnlessFailed;
 use crate::sync::fault::Fault;
 
 /// One thread leaves its lwp for another and comes back, then releases it; another switches to it meanwhile.
@@ -99,53 +95,4 @@ fn a_thread_that_ends_while_bound_gives_its_lwp_back() {
 #[test]
 fn a_lwp_given_back_without_release_is_found() {
     THREAD_END.must_fail(Fault::Release("lwp/slot.rs"));
-}
-
-/// Notes which implicit lwps are in use, unseen by loom.
-type InUse = std::sync::Arc<std::sync::Mutex<HashSet<usize>>>;
-
-/// Two threads come into a kernel where an ended one has left its implicit lwp, and end too: each implicit lwp belongs
-/// to one thread at a time, and they are left for the next.
-pub(super) const POOL: Model = Model {
-    name: "the pool of implicit lwps",
-    preemptions: Some(3),
-    run: || {
-        let kernel = boot();
-        let in_use = InUse::default();
-        let visit = |kernel: Handle| {
-            let in_use = InUse::clone(&in_use);
-            host_thread(move || {
-                let address = || {
-                    implicit::current(|current| {
-                        // SAFETY: this thread runs it, and calls this once at a time.
-                        let identity = unsafe { current.slot().identity() };
-                        assert!(identity.get().cred.is_root());
-                        std::ptr::from_ref(current.slot()).addr()
-                    })
-                };
-                let taken = kernel.enter(address);
-                assert!(in_use.lock().unwrap().insert(taken), "another thread's");
-                assert_eq!(kernel.enter(address), taken, "a thread keeps its own");
-                in_use.lock().unwrap().remove(&taken);
-                taken
-            })
-        };
-        let first = visit(kernel.another()).join().unwrap();
-        let [second, third] = [visit(kernel.another()), visit(kernel.another())].map(|thread| thread.join().unwrap());
-        assert!(second == first || third == first, "what an ended thread left is taken");
-        let left = [(); 2].map(|()| UnlessFailed::new(kernel.inner().take_implicit()));
-        let addresses = left.each_ref().map(|slot| std::ptr::from_ref(&***slot).addr());
-        assert_ne!(addresses[0], addresses[1], "left twice");
-        assert!(addresses.contains(&second) && addresses.contains(&third), "lost");
-    },
-};
-
-#[test]
-fn an_implicit_lwp_belongs_to_one_thread_at_a_time() {
-    POOL.check();
-}
-
-#[test]
-fn a_pool_that_gives_in_two_steps_is_found() {
-    POOL.must_fail(Fault::Torn("sync/model/mod.rs"));
 }

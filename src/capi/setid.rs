@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 
 use super::boundary::boundary;
-use crate::context::implicit::current;
+use crate::context::current;
 use crate::id::LwpHandle;
 use crate::local::{self, Inherit};
 

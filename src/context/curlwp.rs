@@ -1,62 +1,100 @@
-//! What the calling host thread runs: three pointers in thread-local storage, read by every system call.
+//! The calling host thread's context: two pointers in thread-local storage, of which every system call reads one.
 //!
-//! A thread is *in* at most one kernel at a time, and there it is bound to a lwp or in its implicit context. These cells
-//! need no destructor, so they can be read at any time in a thread's life; [`implicit`](crate::context::implicit) keeps what they
-//! point to, and tidies up when the thread ends.
+//! These cells need no destructor, so they can be read at any time in a thread's life; [`leave`](super::leave) tidies up
+//! when the thread ends.
 
 use std::cell::Cell;
 use std::ptr;
+use std::sync::Arc;
 
 use crate::id::LwpId;
 use crate::kernel::{Fatal, FatalKind, Inner};
 use crate::lwp::Slot;
 use crate::sync::host_local;
 
-/// The calling host thread's context.
+/// What a host thread or task runs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Context {
-    /// The lwp that runs: a dedicated one, which this thread holds, or `implicit`. Null in no kernel.
+    /// The lwp that is current: a dedicated one, which this context holds, or its kernel's implicit one. Null in no kernel.
     pub(crate) current: *const Slot,
-    /// This thread's implicit lwp in `kernel`. Null in no kernel.
-    pub(crate) implicit: *const Slot,
-    /// Null in no kernel. As long as it is not, this thread keeps the kernel's memory.
-    pub(crate) kernel: *const Inner,
+    /// Who made this context, and waits for its end. Null for that which a host thread begins with.
+    pub(crate) home: *const Home,
+}
+
+/// The place where a context was made: a stay in a kernel, or a multiplexer. It keeps its kernel for the contexts made here, as
+/// long as they are in it. One that has gone on to another kernel counts a reference of its own.
+#[derive(Debug)]
+pub(crate) struct Home {
+    kernel: *const Inner,
+    /// What was current before, to be restored.
+    pub(crate) aside: Cell<Context>,
+}
+
+impl Home {
+    /// Of contexts that end before `kernel` does.
+    pub(crate) fn new(kernel: &Arc<Inner>) -> Self {
+        Self { kernel: Arc::as_ptr(kernel), aside: Cell::new(Context::NONE) }
+    }
+
+    /// A context here, in the kernel's implicit lwp.
+    pub(crate) fn implicit(&self) -> Context {
+        // SAFETY: the kernel is kept as long as there are contexts here.
+        Context { current: unsafe { (*self.kernel).implicit() }, home: self }
+    }
 }
 
 impl Context {
     /// In no kernel.
-    pub(crate) const NONE: Self = Self { current: ptr::null(), implicit: ptr::null(), kernel: ptr::null() };
+    pub(crate) const NONE: Self = Self { current: ptr::null(), home: ptr::null() };
 
-    /// The dedicated lwp, if that is what runs.
-    pub(crate) fn dedicated(&self) -> Option<&Slot> {
-        if self.current == self.implicit {
-            return None;
-        }
-        // SAFETY: slots live as long as their kernel, whose memory this thread keeps while it has the context.
+    /// The current lwp.
+    #[inline]
+    pub(crate) fn slot(&self) -> Option<&Slot> {
+        // SAFETY: slots live as long as their kernel, whose memory the context or its home keeps.
         unsafe { self.current.as_ref() }
+    }
+
+    /// The dedicated lwp, if that is what is current.
+    #[inline]
+    pub(crate) fn dedicated(&self) -> Option<&Slot> {
+        self.slot().filter(|slot| !slot.is_implicit())
+    }
+
+    /// The kernel; null in none.
+    #[inline]
+    pub(crate) fn kernel(&self) -> *const Inner {
+        self.slot().map_or(ptr::null(), |slot| slot.kernel().cast())
+    }
+
+    /// Whether it is in that kernel.
+    #[inline]
+    pub(crate) fn is_in(&self, kernel: &Arc<Inner>) -> bool {
+        ptr::eq(self.kernel(), Arc::as_ptr(kernel))
+    }
+
+    /// The kernel that its home keeps; null for none.
+    pub(crate) fn home_kernel(&self) -> *const Inner {
+        // SAFETY: a home outlives the contexts that were made there.
+        unsafe { self.home.as_ref() }.map_or(ptr::null(), |home| home.kernel)
+    }
+
+    /// Whether it counts as a reference to the kernel that it is in.
+    pub(crate) fn keeps_kernel(&self) -> bool {
+        !self.current.is_null() && !ptr::eq(self.kernel(), self.home_kernel())
     }
 }
 
 /// The cells of one host thread.
 pub(crate) struct Cpu {
-    pub(crate) current: Cell<*const Slot>,
-    pub(crate) implicit: Cell<*const Slot>,
-    pub(crate) kernel: Cell<*const Inner>,
+    pub(super) current: Cell<*const Slot>,
+    home: Cell<*const Home>,
     /// The host's number of this thread, 0 until it was asked.
     host: Cell<u32>,
-    /// How many contexts are put aside, to be restored.
-    pub(crate) nested: Cell<u32>,
 }
 
 impl Cpu {
     const fn new() -> Self {
-        Self {
-            current: Cell::new(ptr::null()),
-            implicit: Cell::new(ptr::null()),
-            kernel: Cell::new(ptr::null()),
-            host: Cell::new(0),
-            nested: Cell::new(0),
-        }
+        Self { current: Cell::new(ptr::null()), home: Cell::new(ptr::null()), host: Cell::new(0) }
     }
 
     /// The host's number of this thread.
@@ -75,14 +113,15 @@ impl Cpu {
         host
     }
 
+    #[inline(always)]
     pub(crate) fn context(&self) -> Context {
-        Context { current: self.current.get(), implicit: self.implicit.get(), kernel: self.kernel.get() }
+        Context { current: self.current.get(), home: self.home.get() }
     }
 
+    #[inline(always)]
     pub(crate) fn set_context(&self, context: Context) {
         self.current.set(context.current);
-        self.implicit.set(context.implicit);
-        self.kernel.set(context.kernel);
+        self.home.set(context.home);
     }
 }
 
@@ -96,13 +135,13 @@ pub(crate) fn cpu<R>(f: impl FnOnce(&Cpu) -> R) -> R {
     CPU.with(f)
 }
 
-/// Reports a fatal error of the calling host thread in `kernel`, and aborts.
+/// Reports a fatal error of the calling thread in `kernel`, and aborts.
 #[cold]
 pub(crate) fn fatal(kernel: &Inner, kind: FatalKind) -> ! {
     let (host, context) = cpu(|cpu| (cpu.host(), cpu.context()));
     let current = context.dedicated().map(|slot| {
-        // SAFETY: a context that is not NONE keeps its kernel.
-        let kernel = unsafe { &*context.kernel };
+        // SAFETY: a context that is not NONE has its kernel kept.
+        let kernel = unsafe { &*context.kernel() };
         (slot.pid(), LwpId::new(kernel.id, slot.handle()))
     });
     kernel.fatal(&Fatal { kind, kernel: kernel.id, host, current })

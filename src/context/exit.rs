@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use crate::context::curlwp::{cpu, fatal};
+use super::curlwp::{cpu, fatal};
 use crate::fd::FdTable;
 use crate::kernel::{FatalKind, Inner};
 use crate::lwp::Slot;
@@ -38,7 +38,7 @@ pub(crate) unsafe fn release(kernel: &Inner, slot: &Slot) {
         if !std::ptr::eq(cpu.current.get(), slot) {
             fatal(kernel, FatalKind::LeftWhileEnding);
         }
-        cpu.current.set(cpu.implicit.get());
+        cpu.current.set(kernel.implicit());
     });
     // SAFETY: Running is still held, and nothing uses the lwp any more.
     unsafe { kernel.lwps.free(slot) };
@@ -127,4 +127,17 @@ pub(crate) fn go_on(panic: Option<Panic>) {
         Some(panic) => resume_unwind(panic),
         None => {}
     }
+}
+
+/// Runs `f`, whose panic is nobody's to report to.
+pub(crate) fn discard_panic_of(f: impl FnOnce()) {
+    let mut panic = None;
+    catch(f, &mut panic);
+    discard(panic);
+}
+
+/// Gets rid of a panic that is nobody's to report to.
+pub(crate) fn discard(panic: Option<Panic>) {
+    // Not dropped: a payload's drop is anybody's code, and may panic.
+    std::mem::forget(panic);
 }

@@ -5,7 +5,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use crate::context::implicit::current;
+use crate::context::current;
 use crate::id::Pid;
 pub use crate::proc::locals::{Inherit, LocalRef};
 

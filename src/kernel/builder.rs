@@ -9,11 +9,11 @@ use crate::cred::Cred;
 use crate::errno::{Errno, Result};
 use crate::fd::{Console, FdFlags, FdTable, OpenFile};
 use crate::id::Pid;
-use crate::lwp::LwpTable;
+use crate::lwp::{LwpTable, Slot};
 use crate::proc::limits::{Limits, Resource, Rlimit};
 use crate::proc::user::Users;
 use crate::proc::{Birth, Proc, ProcTable};
-use crate::sync::{AtomicBool, AtomicUsize, Queue, Snapshot};
+use crate::sync::{AtomicBool, AtomicU32, AtomicUsize, Snapshot};
 use crate::vfs::{Cwd, Namespace};
 
 #[cfg(not(loom))]
@@ -145,12 +145,13 @@ impl Builder {
             id,
             handles: AtomicUsize::new(1),
             halted: AtomicBool::new(false),
+            kills: AtomicU32::new(0),
             lwps: LwpTable::new(self.max_lwps),
             procs,
             users,
             namespace,
             hostname: Snapshot::new(Arc::new(self.hostname.into())),
-            implicits: Queue::new(),
+            implicit: Slot::implicit(init, Pid::INIT),
             init,
             fatal_hook: self.fatal_hook,
         };

@@ -20,7 +20,7 @@ use crate::id::Pid;
 use crate::lwp::{LwpTable, Slot};
 use crate::proc::user::Users;
 use crate::proc::{Proc, ProcTable};
-use crate::sync::{AtomicBool, AtomicUsize, Ordering, Queue, Snapshot, fence};
+use crate::sync::{AtomicBool, AtomicU32, AtomicUsize, Ordering, Snapshot, fence};
 use crate::table;
 use crate::vfs::Namespace;
 
@@ -64,13 +64,14 @@ pub(crate) struct Inner {
     handles: AtomicUsize,
     /// *Atomic*: set once, when the last handle goes.
     halted: AtomicBool,
+    /// *Atomic*: how many processes were killed, for multiplexers to see that there is something to look for.
+    pub(crate) kills: AtomicU32,
     pub(crate) lwps: LwpTable,
     pub(crate) procs: ProcTable,
     pub(crate) users: Users,
     pub(crate) namespace: Arc<Namespace>,
     pub(crate) hostname: Snapshot<Box<str>>,
-    /// Implicit lwps that ended host threads left.
-    implicits: Queue<Box<Slot>>,
+    implicit: Slot,
     /// *Immutable*: pid 1, which lives as long as the table.
     init: *const Proc,
     fatal_hook: FatalHook,
@@ -169,6 +170,8 @@ impl Kernel {
             let guard = table::pin();
             let proc = self.inner.procs.get(pid, &guard).ok_or(Errno::ESRCH)?;
             proc.lwps.kill()?;
+            // Relaxed: those who wait are told by the queue, the others see it soon.
+            self.inner.kills.fetch_add(1, Ordering::Relaxed);
             // SeqCst: pairs with the fence in `WaitQueue::enter`, after which the waiter looks at the count. Either it
             // sees the mark, or the queue is seen here with the waiter in it.
             fence(Ordering::SeqCst);
@@ -183,12 +186,20 @@ impl Kernel {
 
     /// The first handle.
     fn first(inner: Inner) -> Self {
-        Self { inner: ManuallyDrop::new(Arc::new(inner)) }
+        let inner = Arc::new(inner);
+        inner.implicit.set_kernel(Arc::as_ptr(&inner).cast());
+        Self { inner: ManuallyDrop::new(inner) }
     }
 
     #[inline]
     pub(crate) fn inner(&self) -> &Arc<Inner> {
         &self.inner
+    }
+
+    /// Its address, for slots of lwps.
+    #[inline]
+    pub(crate) fn address(&self) -> *const () {
+        Arc::as_ptr(&self.inner).cast()
     }
 
     /// Gives the handle up. To the last one, what it leaves is handed on, marked as halted: the caller halts it.
@@ -218,16 +229,10 @@ impl Inner {
         if self.procs.contains(proc.born_to) { proc.born_to } else { Pid::INIT }
     }
 
-    /// An implicit lwp for a host thread: one that another left, or a new one.
-    pub(crate) fn take_implicit(&self) -> Box<Slot> {
-        self.implicits.pop().unwrap_or_else(|| Box::new(Slot::implicit(self.init, Pid::INIT)))
-    }
-
-    /// Takes an implicit lwp back, with nothing in it that its next thread could notice.
-    pub(crate) fn put_implicit(&self, slot: Box<Slot>) {
-        // SAFETY: the caller owns the slot.
-        unsafe { slot.forget_identity() };
-        self.implicits.push(slot);
+    /// The implicit lwp, in pid 1: current for every context that is here without a lwp of its own.
+    #[inline]
+    pub(crate) fn implicit(&self) -> &Slot {
+        &self.implicit
     }
 
     /// Whether the last handle is gone.

@@ -13,7 +13,7 @@ pub enum SwitchError {
     /// The id is another kernel's.
     #[error("the lwp is another kernel's")]
     Foreign,
-    /// A host thread runs it, the calling one included.
+    /// A host thread, fiber or future holds it, the calling one included.
     #[error("already running, in pid {pid}, on host thread {host}")]
     Running {
         /// The lwp's process.
@@ -21,17 +21,20 @@ pub enum SwitchError {
         /// The host's number of the thread that runs it.
         host: u32,
     },
+    /// An [`Lwp`](crate::Lwp) owns it already.
+    #[error("owned already")]
+    Owned,
     /// The host thread is ending, and its thread-locals are gone: nothing could give the lwp back.
     #[error("the host thread is ending")]
     HostEnding,
 }
 
-/// `ESRCH` for a stale or foreign id, `EBUSY` for a running lwp, `EAGAIN` on a host thread that ends.
+/// `ESRCH` for a stale or foreign id, `EBUSY` for a running or owned lwp, `EAGAIN` on a host thread that ends.
 impl From<SwitchError> for Errno {
     fn from(error: SwitchError) -> Self {
         match error {
             SwitchError::Stale | SwitchError::Foreign => Self::ESRCH,
-            SwitchError::Running { .. } => Self::EBUSY,
+            SwitchError::Running { .. } | SwitchError::Owned => Self::EBUSY,
             SwitchError::HostEnding => Self::EAGAIN,
         }
     }

@@ -2,8 +2,9 @@
 
 mod error;
 mod slot;
+mod state;
 mod table;
 
 pub use error::SwitchError;
-pub(crate) use slot::Slot;
+pub(crate) use slot::{LetGo, Orphaning, Slot};
 pub(crate) use table::LwpTable;

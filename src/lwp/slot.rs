@@ -3,89 +3,41 @@
 //! Its word holds a generation above a state:
 //!
 //! ```text
-//!                  start                       yield_now, lay_aside
-//!   Free (g) ────────────────> Running (g+1) ────────────> Idle (g+1)
-//!      ^                         │     ^                      │
-//!      └───────── free ──────────┘     └─────── claim ────────┘
+//!                 start                   let_go
+//!   Free (g) ──────────────> Running ────────────────> Idle
+//!      ^                      │ ^  ^                    │ ^
+//!      │                      │ │  └────── claim ───────┘ │
+//!      ├────────── free ──────┤ │ disown           disown │
+//!      │                      │ │                         │
+//!      │            own │ RunningOwned ── let_go ──> IdleOwned
+//!      │                │     │    ^                   ^   │
+//!      ├──── free ──────│─────┤    └───── claim ───────│───┘
+//!      │                └─────│────────────────────────┘
+//!      │                      │ orphan
+//!      └──── free ──── Orphaned            let_go of it: its holder ends it
 //! ```
 //!
 //! `claim` is one compare-exchange: it checks the handle's generation and takes the lwp in one step, so of two threads
-//! that switch to it one wins. Whoever holds Running alone may do anything else to the slot, `free` included; that is
-//! why neither switching nor running needs a guard. A stale handle's generation never matches again.
+//! that switch to it one wins. Whoever holds Running (in any of its three kinds) alone may do anything else to the slot, `free`
+//! included; that is why neither switching nor running needs a guard. A stale handle's generation never matches again.
 //!
-//! A multiplexer claims a lwp for as long as it runs it, now and again, among others: it is Owned then (`own`, from Idle)
-//! until `disown` makes it Idle or `free` ends it. Owned is Running for everyone else, but `yield_now` leaves it alone, so
-//! that to move between the lwps of one multiplexer takes plain stores.
+//! A holder is a host thread or a task, in whose context the lwp is current or put aside. A task holds its lwp from one turn to
+//! the next; that a turn begins or ends changes nothing here, and is plain stores.
 //!
-//! A host thread's implicit lwp is a slot outside the table whose word is [`Slot::IMPLICIT`] for good: nobody's, Owned.
+//! An owner ([`Lwp`](crate::Lwp)) may go while somebody else holds the lwp: then it leaves the end to that one. So that its mark
+//! is never lost, who lets go of an owned lwp does so by a compare-exchange, and a plain store is for lwps that nobody owns,
+//! and for the owner himself.
 
 use std::cell::UnsafeCell;
 use std::ptr;
 
 use super::SwitchError;
+use super::state::{State, Turns, Word};
 use crate::id::{LwpHandle, Pid};
 use crate::proc::Proc;
 use crate::proc::user::Identity;
 use crate::sync::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering, SnapshotCache, fence};
 use crate::table::Segment;
-
-/// What an lwp is doing, in the lowest bits of a slot's word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u64)]
-pub(crate) enum State {
-    /// No lwp: the slot awaits its next one.
-    Free = 0,
-    /// No host thread runs it; anyone may claim it.
-    Idle = 1,
-    /// A host thread holds it.
-    Running = 2,
-    /// A multiplexer holds it, for its host thread: whether it runs at the moment or not.
-    Owned = 3,
-}
-
-/// A slot's word: generation and state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Word(u64);
-
-impl Word {
-    const STATE_BITS: u32 = 2;
-
-    const fn new(generation: u64, state: State) -> Self {
-        Self(generation << Self::STATE_BITS | state as u64)
-    }
-
-    pub(crate) const fn generation(self) -> u64 {
-        self.0 >> Self::STATE_BITS
-    }
-
-    pub(crate) const fn state(self) -> State {
-        match self.0 & ((1 << Self::STATE_BITS) - 1) {
-            0 => State::Free,
-            1 => State::Idle,
-            2 => State::Running,
-            _ => State::Owned,
-        }
-    }
-}
-
-/// The turns that a lwp had, above a bit that says whether it is an owned one's turn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Turns(u64);
-
-impl Turns {
-    const ON: u64 = 1;
-    const ONE: u64 = 2;
-
-    /// The turns that are over.
-    pub(crate) const fn over(self) -> u64 {
-        self.0 / Self::ONE
-    }
-
-    /// Whether an owned lwp has its turn.
-    pub(crate) const fn on(self) -> bool {
-        self.0 & Self::ON != 0
-    }
-}
 
 /// See the module.
 #[derive(Debug)]
@@ -93,6 +45,8 @@ impl Turns {
 pub(crate) struct Slot {
     /// *Atomic*: a [`Word`].
     word: AtomicU64,
+    /// *Holder only*: the kernel's address, the same for each of the slot's lwps. What it points to is not known here.
+    kernel: AtomicPtr<()>,
     /// *Holder only*: the process. Good as long as the lwp lives, which is counted there.
     proc: AtomicPtr<Proc>,
     /// *Holder writes, all may read*: [`Turns`].
@@ -107,8 +61,8 @@ pub(crate) struct Slot {
     identity: UnsafeCell<Option<Box<SnapshotCache<Identity>>>>,
 }
 
-// SAFETY: all is atomic but `identity`, which only the holder of Running or Owned touches: one thread at a time, handed on by
-// the Release in `idle` and the Acquire in `claim`.
+// SAFETY: all is atomic but `identity`, which only the holder touches: one thread at a time, handed on by the Release in
+// `let_go` and the Acquire in `claim`. An implicit lwp's, which many have current, is never touched.
 unsafe impl Sync for Slot {}
 // SAFETY: as above; what is inside is `Send`.
 unsafe impl Send for Slot {}
@@ -118,7 +72,7 @@ impl Segment for Slot {
     fn segment(len: usize) -> Box<[Self]> {
         // A large segment's pages are not touched before they are used.
         let zeroed = Box::<[Self]>::new_zeroed_slice(len);
-        // SAFETY: zero is valid for each field: numbers, a null pointer, and `None` of a box; and it is a Free slot.
+        // SAFETY: zero is valid for each field: numbers, null pointers, and `None` of a box; and it is a Free slot.
         unsafe { zeroed.assume_init() }
     }
 }
@@ -129,13 +83,36 @@ impl Default for Slot {
     }
 }
 
+/// What became of a lwp that was let go of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "an orphan is to be ended"]
+pub(crate) enum LetGo {
+    /// It goes on as Idle, or it is an implicit one.
+    Done,
+    /// Its owner is gone. The caller holds it still, and ends it.
+    Orphan,
+}
+
+/// What became of a lwp whose owner goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Orphaning {
+    /// Whoever holds it ends it.
+    Left,
+    /// Nobody holds it: the owner may claim it.
+    Idle,
+    /// It was released by its id.
+    Gone,
+}
+
 impl Slot {
-    /// The word of a host thread's implicit lwp: nobody lets go of it, and no handle's generation is 0.
-    const IMPLICIT: Word = Word::new(0, State::Owned);
+    /// No handle's generation is 0.
+    const IMPLICIT: Word = Word::new(0, State::Implicit);
 
     fn with_word(word: Word) -> Self {
         Self {
             word: AtomicU64::new(word.0),
+            kernel: AtomicPtr::new(ptr::null_mut()),
             proc: AtomicPtr::new(ptr::null_mut()),
             turns: AtomicU64::new(0),
             pid: AtomicI32::new(0),
@@ -145,7 +122,7 @@ impl Slot {
         }
     }
 
-    /// A host thread's implicit lwp in `proc`, which outlives it.
+    /// A kernel's implicit lwp in `proc`, which outlives it.
     pub(crate) fn implicit(proc: *const Proc, pid: Pid) -> Self {
         let slot = Self::with_word(Self::IMPLICIT);
         slot.proc.store(proc.cast_mut(), Ordering::Relaxed);
@@ -153,8 +130,13 @@ impl Slot {
         slot
     }
 
+    /// Says where the implicit lwp's kernel has come to lie, before anybody else sees it.
+    pub(crate) fn set_kernel(&self, kernel: *const ()) {
+        self.kernel.store(kernel.cast_mut(), Ordering::Relaxed);
+    }
+
     pub(crate) fn word(&self) -> Word {
-        // Acquire: pairs with the Release in `start` and `idle`, for those who go on to look at the lwp.
+        // Acquire: pairs with the Release in `start`, `let_go`, `own`, for those who go on to look at the lwp.
         Word(self.word.load(Ordering::Acquire))
     }
 
@@ -168,12 +150,13 @@ impl Slot {
     }
 
     /// Starts the slot's next lwp, running on host thread `host`. The caller holds the slot's index.
-    pub(crate) fn start(&self, index: u32, proc: *const Proc, pid: Pid, host: u32) {
+    pub(crate) fn start(&self, index: u32, kernel: *const (), proc: *const Proc, pid: Pid, host: u32) {
         // Relaxed: the index's last holder freed the slot before giving the index back.
         let last = Word(self.word.load(Ordering::Relaxed));
         debug_assert_eq!(last.state(), State::Free);
         // Release: pairs with the Acquire fence in `still_lives`.
         fence(Ordering::Release);
+        self.kernel.store(kernel.cast_mut(), Ordering::Relaxed);
         self.proc.store(proc.cast_mut(), Ordering::Relaxed);
         self.pid.store(pid.raw(), Ordering::Relaxed);
         self.turns.store(0, Ordering::Relaxed);
@@ -186,34 +169,63 @@ impl Slot {
     /// Takes the lwp that `handle` names, for host thread `host`.
     #[inline]
     pub(crate) fn claim(&self, handle: LwpHandle, host: u32) -> Result<(), SwitchError> {
-        self.take(handle, host, State::Running)
-    }
-
-    /// Takes the lwp that `handle` names, for a multiplexer on host thread `host`.
-    pub(crate) fn own(&self, handle: LwpHandle, host: u32) -> Result<(), SwitchError> {
-        self.take(handle, host, State::Owned)
-    }
-
-    #[inline(always)]
-    fn take(&self, handle: LwpHandle, host: u32, taken: State) -> Result<(), SwitchError> {
-        let idle = Word::new(handle.generation(), State::Idle).0;
-        let taken = Word::new(handle.generation(), taken).0;
-        // Acquire: pairs with the Release in `idle`: all that the last holder did comes before what this one does.
-        match self.word.compare_exchange(idle, taken, Ordering::Acquire, Ordering::Relaxed) {
-            Ok(_) => {
+        match self.take(Word::new(handle.generation(), State::Idle), State::Running) {
+            Ok(()) => {
                 self.host.store(host, Ordering::Relaxed);
                 Ok(())
             }
-            Err(_) => Err(self.why_unclaimed(handle)),
+            Err(_) => self.claim_owned(handle, host),
+        }
+    }
+
+    /// As [`claim`](Self::claim), for one that is owned, as its owner expects it to be.
+    pub(crate) fn claim_owned(&self, handle: LwpHandle, host: u32) -> Result<(), SwitchError> {
+        let mut seen = Word::new(handle.generation(), State::IdleOwned);
+        loop {
+            let running = match seen.state() {
+                State::IdleOwned => State::RunningOwned,
+                State::Idle => State::Running,
+                _ => return Err(self.why_unclaimed(handle, seen)),
+            };
+            match self.take(seen, running) {
+                Ok(()) => {
+                    self.host.store(host, Ordering::Relaxed);
+                    return Ok(());
+                }
+                Err(now) if now.generation() == handle.generation() => seen = now,
+                Err(_) => return Err(SwitchError::Stale),
+            }
+        }
+    }
+
+    /// As [`claim`](Self::claim), for somebody who is to own it: not one that is owned.
+    pub(crate) fn claim_unowned(&self, handle: LwpHandle, host: u32) -> Result<(), SwitchError> {
+        match self.take(Word::new(handle.generation(), State::Idle), State::Running) {
+            Ok(()) => {
+                self.host.store(host, Ordering::Relaxed);
+                Ok(())
+            }
+            Err(now) if now == Word::new(handle.generation(), State::IdleOwned) => Err(SwitchError::Owned),
+            Err(now) => Err(self.why_unclaimed(handle, now)),
+        }
+    }
+
+    #[inline(always)]
+    fn take(&self, idle: Word, running: State) -> Result<(), Word> {
+        // Acquire: pairs with the Release in `let_go` and `own`: all that the last holder did comes before what this one does.
+        match self.word.compare_exchange(idle.0, idle.with(running).0, Ordering::Acquire, Ordering::Relaxed) {
+            Ok(_) => Ok(()),
+            Err(now) => Err(Word(now)),
         }
     }
 
     #[cold]
-    fn why_unclaimed(&self, handle: LwpHandle) -> SwitchError {
-        let word = self.word();
-        if word.generation() != handle.generation() || word.state() == State::Free {
+    fn why_unclaimed(&self, handle: LwpHandle, seen: Word) -> SwitchError {
+        if seen.generation() != handle.generation() || matches!(seen.state(), State::Free | State::Implicit) {
             return SwitchError::Stale;
         }
+        // Acquire, by `word`: what is told of it was written before it was seen to run.
+        self.word();
         // It ran a moment ago; if it stopped since, it was still running when it was asked for. What is told of it is
         // for a person to read: it may be a moment older or younger.
         SwitchError::Running {
@@ -222,52 +234,141 @@ impl Slot {
         }
     }
 
-    /// Lets go of the lwp, which goes on as Idle; nothing for an implicit or owned one. Counted here and not where it was
+    /// Lets go of the lwp, which goes on as Idle; nothing for an implicit one. Counted here and not where it was
     /// claimed: there the load would wait for the compare-exchange, and the next one for its store.
     ///
     /// # Safety
-    /// The caller holds Running and stops using the lwp.
+    /// The caller holds Running, and stops using the lwp, unless it is told that this is an orphan.
     #[inline]
-    pub(crate) unsafe fn yield_now(&self) {
-        // Relaxed: the holder alone changes it.
+    pub(crate) unsafe fn let_go(&self) -> LetGo {
+        // Relaxed: the holder alone changes one that nobody owns.
         let word = Word(self.word.load(Ordering::Relaxed));
         if word.state() == State::Running {
-            // Relaxed: only the holder writes it, so a load and a store will do.
-            self.turns.store(self.turns.load(Ordering::Relaxed) + Turns::ONE, Ordering::Relaxed);
-            self.idle(word);
+            self.count_turn();
+            // Release: pairs with the Acquire in `take`.
+            self.word.store(word.with(State::Idle).0, Ordering::Release);
+            return LetGo::Done;
+        }
+        self.let_go_owned(word)
+    }
+
+    #[cold]
+    fn let_go_owned(&self, mut word: Word) -> LetGo {
+        if word.state() == State::Implicit {
+            return LetGo::Done;
+        }
+        self.count_turn();
+        loop {
+            let idle = match word.state() {
+                State::Orphaned => {
+                    // Acquire, by `word`: pairs with the Release in `orphan`, for what the owner did before he went.
+                    self.word();
+                    return LetGo::Orphan;
+                }
+                State::RunningOwned => State::IdleOwned,
+                // Disowned meanwhile.
+                _ => State::Idle,
+            };
+            // Release: pairs with the Acquire in `take`.
+            match self.word.compare_exchange(word.0, word.with(idle).0, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => return LetGo::Done,
+                Err(now) => word = Word(now),
+            }
         }
     }
 
-    /// Lets go of a lwp that was started or owned and does not run.
+    /// As [`let_go`](Self::let_go), for the owner of `handle`, where it is the lwp that he holds. Answers whether it is.
     ///
     /// # Safety
-    /// The caller holds it and stops using the lwp; it is not an implicit one.
-    pub(crate) unsafe fn lay_aside(&self) {
-        // Relaxed: the holder alone changes it.
-        self.idle(Word(self.word.load(Ordering::Relaxed)));
+    /// As there; and the owner is here, so that he does not go meanwhile.
+    #[inline]
+    pub(crate) unsafe fn let_go_own(&self, handle: LwpHandle) -> bool {
+        // Relaxed: the holder and the owner alone change it, and both are the caller.
+        let is_own = self.word.load(Ordering::Relaxed) == Word::new(handle.generation(), State::RunningOwned).0;
+        if is_own {
+            self.count_turn();
+            // Release: pairs with the Acquire in `take`.
+            self.word.store(Word::new(handle.generation(), State::IdleOwned).0, Ordering::Release);
+        }
+        is_own
     }
 
-    /// A turn of the owned lwp that `handle` names begins, or is over: its multiplexer says so at each, from its host
-    /// thread. Nothing where the lwp was released.
-    #[inline]
-    pub(crate) fn turn(&self, handle: LwpHandle) {
-        if self.is_owned(handle) {
-            // Relaxed: only the holder writes it; who reads it looks on. From "on" it is one more turn, and "off".
-            self.turns.store(self.turns.load(Ordering::Relaxed) + Turns::ON, Ordering::Relaxed);
+    #[inline(always)]
+    fn count_turn(&self) {
+        // Relaxed: only the holder writes it, so a load and a store will do.
+        self.turns.store(self.turns.load(Ordering::Relaxed) + Turns::ONE, Ordering::Relaxed);
+    }
+
+    /// Makes a lwp that was started or claimed, and that nobody owns, an owned one, Idle.
+    ///
+    /// # Safety
+    /// The caller holds Running and stops using the lwp; it is not an implicit one, and not owned.
+    pub(crate) unsafe fn own(&self) {
+        // Relaxed: the holder alone changes it.
+        let word = Word(self.word.load(Ordering::Relaxed));
+        debug_assert_eq!(word.state(), State::Running);
+        // Release: pairs with the Acquire in `take`.
+        self.word.store(word.with(State::IdleOwned).0, Ordering::Release);
+    }
+
+    /// The owner of `handle` gives it up, and it lives on.
+    pub(crate) fn disown(&self, handle: LwpHandle) {
+        let mut word = Word::new(handle.generation(), State::IdleOwned);
+        loop {
+            let disowned = match word.state() {
+                State::IdleOwned => State::Idle,
+                State::RunningOwned => State::Running,
+                // Released by its id.
+                _ => return,
+            };
+            // Relaxed: the exchange continues the release sequence of whoever let go of it.
+            match self.word.compare_exchange(word.0, word.with(disowned).0, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(now) if Word(now).generation() == handle.generation() => word = Word(now),
+                Err(_) => return,
+            }
         }
     }
 
-    /// Whether a multiplexer owns the lwp that `handle` names.
-    #[inline]
-    pub(crate) fn is_owned(&self, handle: LwpHandle) -> bool {
-        // Relaxed: of interest to the owner alone.
-        self.word.load(Ordering::Relaxed) == Word::new(handle.generation(), State::Owned).0
+    /// The owner of `handle` goes: whoever holds the lwp ends it.
+    pub(crate) fn orphan(&self, handle: LwpHandle) -> Orphaning {
+        let running = Word::new(handle.generation(), State::RunningOwned);
+        // Release: pairs with the Acquire in `let_go_owned`.
+        match self.word.compare_exchange(
+            running.0,
+            running.with(State::Orphaned).0,
+            Ordering::Release,
+            Ordering::Relaxed,
+        ) {
+            Ok(_) => Orphaning::Left,
+            Err(now) if now == running.with(State::IdleOwned).0 => Orphaning::Idle,
+            Err(_) => Orphaning::Gone,
+        }
     }
 
+    /// The task that holds the lwp awaits its next turn: said by its multiplexer when a turn is over, if this is current
+    /// then. Nothing for an implicit one.
     #[inline]
-    fn idle(&self, running: Word) {
-        // Release: pairs with the Acquire in `claim`.
-        self.word.store(Word::new(running.generation(), State::Idle).0, Ordering::Release);
+    pub(crate) fn park(&self) {
+        if !self.is_implicit() {
+            // Relaxed: only the holder writes it; who reads it looks on.
+            self.turns.store(self.turns.load(Ordering::Relaxed) + Turns::ONE + Turns::PARKED, Ordering::Relaxed);
+        }
+    }
+
+    /// The task that holds the lwp has its turn. Nothing for an implicit one.
+    #[inline]
+    pub(crate) fn unpark(&self) {
+        if !self.is_implicit() {
+            // Relaxed: as above.
+            self.turns.store(self.turns.load(Ordering::Relaxed) - Turns::PARKED, Ordering::Relaxed);
+        }
+    }
+
+    /// A task has taken the lwp, and awaits its first turn.
+    pub(crate) fn park_first(&self) {
+        // Relaxed: as above.
+        self.turns.store(self.turns.load(Ordering::Relaxed) + Turns::PARKED, Ordering::Relaxed);
     }
 
     /// Ends the lwp. Its index may be given back then, unless the slot's generations have run out: then `false`.
@@ -280,7 +381,8 @@ impl Slot {
         unsafe { self.forget_identity() };
         self.proc.store(ptr::null_mut(), Ordering::Relaxed);
         let generation = self.word().generation();
-        // Relaxed: the slot goes to its next holder through the table's indices, to onlookers through `start`'s fence.
+        // Relaxed: the slot goes to its next holder through the table's indices, to onlookers through `start`'s fence. A mark
+        // of an owner who goes at this moment is lost, and what it asks for has been done.
         self.word.store(Word::new(generation, State::Free).0, Ordering::Relaxed);
         generation < LwpHandle::LAST_GENERATION
     }
@@ -294,7 +396,7 @@ impl Slot {
         drop(unsafe { &mut *self.identity.get() }.take());
     }
 
-    /// Whether it is a host thread's implicit lwp.
+    /// Whether it is a kernel's implicit lwp.
     #[inline]
     pub(crate) fn is_implicit(&self) -> bool {
         self.word.load(Ordering::Relaxed) == Self::IMPLICIT.0
@@ -307,12 +409,18 @@ impl Slot {
         LwpHandle::pack(word.generation(), self.index.load(Ordering::Relaxed))
     }
 
+    /// The kernel's address, for one who has the lwp current.
+    #[inline]
+    pub(crate) fn kernel(&self) -> *const () {
+        self.kernel.load(Ordering::Relaxed)
+    }
+
     #[inline]
     pub(crate) fn pid(&self) -> Pid {
         Pid::from_raw(self.pid.load(Ordering::Relaxed))
     }
 
-    /// How often a host thread ran the lwp and let go of it, and whether an owned one has its turn.
+    /// How often a host thread ran the lwp and let go of it, and whether its task awaits a turn.
     pub(crate) fn turns(&self) -> Turns {
         Turns(self.turns.load(Ordering::Relaxed))
     }
@@ -320,7 +428,8 @@ impl Slot {
     /// The lwp's process.
     ///
     /// # Safety
-    /// The caller holds Running, and goes on holding it as long as it uses the reference.
+    /// The caller holds Running, and goes on holding it as long as it uses the reference; or it is the implicit lwp of a kernel
+    /// that is there as long.
     #[inline]
     pub(crate) unsafe fn proc(&self) -> &Proc {
         // SAFETY: the lwp is counted in its process, which lives as long as it has lwps.
@@ -333,6 +442,7 @@ impl Slot {
     /// The caller holds Running, and neither lets go of it nor calls this again as long as it uses the reference.
     #[expect(clippy::mut_from_ref, reason = "the holder of Running is alone")]
     pub(crate) unsafe fn identity(&self) -> &mut SnapshotCache<Identity> {
+        debug_assert!(!self.is_implicit());
         // SAFETY: the holder of Running alone touches it.
         let cache = unsafe { &mut *self.identity.get() };
         cache.get_or_insert_with(|| {
@@ -344,9 +454,21 @@ impl Slot {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use super::{Slot, State};
-    use crate::id::Pid;
+    use super::{LetGo, Orphaning, Slot, State};
+    use crate::id::{LwpHandle, Pid};
     use crate::lwp::SwitchError;
+
+    fn started(pid: i32) -> (Slot, LwpHandle) {
+        let slot = Slot::default();
+        slot.start(7, std::ptr::null(), std::ptr::null(), Pid::from_raw(pid), 11);
+        let handle = slot.handle();
+        (slot, handle)
+    }
+
+    fn let_go(slot: &Slot) -> LetGo {
+        // SAFETY: a test holds it.
+        unsafe { slot.let_go() }
+    }
 
     #[test]
     fn a_slot_is_one_cache_line() {
@@ -355,42 +477,61 @@ mod tests {
 
     #[test]
     fn a_running_lwp_is_not_claimed_and_a_freed_one_is_stale() {
-        let slot = Slot::default();
-        slot.start(7, std::ptr::null(), Pid::from_raw(3), 11);
-        let handle = slot.handle();
+        let (slot, handle) = started(3);
         assert_eq!((handle.index(), handle.generation()), (7, 1));
         assert_eq!(slot.claim(handle, 12), Err(SwitchError::Running { pid: Pid::from_raw(3), host: 11 }));
-        // SAFETY: this test holds it.
-        unsafe { slot.yield_now() };
+        assert_eq!(let_go(&slot), LetGo::Done);
         assert_eq!((slot.turns().over(), slot.claim(handle, 12)), (1, Ok(())));
         // SAFETY: as above.
         assert!(unsafe { slot.free() });
         assert_eq!(slot.claim(handle, 12), Err(SwitchError::Stale));
-        slot.start(7, std::ptr::null(), Pid::from_raw(4), 11);
+        slot.start(7, std::ptr::null(), std::ptr::null(), Pid::from_raw(4), 11);
         assert_eq!(slot.claim(handle, 12), Err(SwitchError::Stale));
         assert_eq!((slot.handle().generation(), slot.word().state()), (2, State::Running));
     }
 
     #[test]
-    fn an_owned_lwp_is_nobody_elses_and_goes_on_through_its_turns() {
-        let slot = Slot::default();
-        slot.start(0, std::ptr::null(), Pid::from_raw(3), 11);
-        let handle = slot.handle();
-        assert!(slot.own(handle, 12).is_err());
+    fn an_owned_lwp_is_claimed_by_anyone_owned_by_one_and_ended_by_its_holder_when_its_owner_goes() {
+        let (slot, handle) = started(3);
         // SAFETY: this test holds it.
-        unsafe { slot.lay_aside() };
-        assert_eq!(slot.own(handle, 12), Ok(()));
-        for turn in 0..2 {
-            slot.turn(handle);
-            assert_eq!((slot.turns().on(), slot.turns().over()), (true, turn));
-            // SAFETY: as above.
-            unsafe { slot.yield_now() };
-            slot.turn(handle);
-            assert_eq!((slot.turns().on(), slot.turns().over()), (false, turn + 1));
-            assert_eq!(slot.claim(handle, 13), Err(SwitchError::Running { pid: Pid::from_raw(3), host: 12 }));
-        }
+        unsafe { slot.own() };
+        assert_eq!(slot.claim_unowned(handle, 12), Err(SwitchError::Owned));
+        assert_eq!(slot.orphan(handle), Orphaning::Idle);
+        assert_eq!(slot.claim(handle, 12), Ok(()));
+        let running = Err(SwitchError::Running { pid: Pid::from_raw(3), host: 12 });
+        assert_eq!((slot.claim(handle, 13), slot.claim_unowned(handle, 13)), (running, running));
+        assert_eq!((let_go(&slot), slot.word().state()), (LetGo::Done, State::IdleOwned));
+        assert_eq!(slot.claim_owned(handle, 12), Ok(()));
+        assert_eq!(slot.orphan(handle), Orphaning::Left);
+        assert_eq!((let_go(&slot), slot.claim(handle, 13)), (LetGo::Orphan, running));
         // SAFETY: as above.
-        unsafe { slot.lay_aside() };
-        assert_eq!(slot.claim(handle, 13), Ok(()));
+        assert!(unsafe { slot.free() });
+        assert_eq!(slot.orphan(handle), Orphaning::Gone);
+    }
+
+    #[test]
+    fn a_lwp_that_is_given_up_lives_on_whether_it_runs_or_not() {
+        let (slot, handle) = started(3);
+        // SAFETY: this test holds it.
+        unsafe { slot.own() };
+        slot.disown(handle);
+        assert_eq!((slot.word().state(), slot.claim_unowned(handle, 12)), (State::Idle, Ok(())));
+        // SAFETY: as above.
+        unsafe { slot.own() };
+        assert_eq!(slot.claim(handle, 12), Ok(()));
+        slot.disown(handle);
+        assert_eq!((let_go(&slot), slot.word().state()), (LetGo::Done, State::Idle));
+    }
+
+    #[test]
+    fn a_turn_is_counted_when_it_is_over_and_a_task_that_awaits_one_is_told_from_one_that_has_it() {
+        let (slot, _) = started(3);
+        slot.park_first();
+        for turn in 0..2 {
+            assert_eq!((slot.turns().parked(), slot.turns().over()), (true, turn));
+            slot.unpark();
+            assert_eq!((slot.turns().parked(), slot.turns().over()), (false, turn));
+            slot.park();
+        }
     }
 }

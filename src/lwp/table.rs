@@ -1,7 +1,7 @@
 //! The lwp table: handles to slots.
 
 use super::Slot;
-use super::slot::State;
+use super::state::State;
 use crate::id::{LwpHandle, Pid};
 use crate::proc::Proc;
 use crate::table::{Indices, Segments};
@@ -79,11 +79,7 @@ impl LwpTable {
             let glimpse = Glimpse {
                 handle: slot.handle(),
                 pid: slot.pid(),
-                running: match word.state() {
-                    State::Free | State::Idle => false,
-                    State::Running => true,
-                    State::Owned => slot.turns().on(),
-                },
+                running: word.state().runs() && !slot.turns().parked(),
                 switches: slot.turns().over(),
             };
             slot.still_lives(word).then_some(glimpse)
@@ -101,9 +97,9 @@ pub(crate) struct Reserved<'t> {
 }
 
 impl<'t> Reserved<'t> {
-    /// Starts the lwp, running on host thread `host`, in `proc`, where it is counted already.
-    pub(crate) fn start(self, proc: *const Proc, pid: Pid, host: u32) -> &'t Slot {
-        self.slot.start(self.index, proc, pid, host);
+    /// Starts the lwp, running on host thread `host`, in `proc`, where it is counted already. `kernel`: the address.
+    pub(crate) fn start(self, kernel: *const (), proc: *const Proc, pid: Pid, host: u32) -> &'t Slot {
+        self.slot.start(self.index, kernel, proc, pid, host);
         let slot = self.slot;
         std::mem::forget(self);
         slot

@@ -5,13 +5,11 @@ use std::sync::Arc;
 
 use crate::context::curlwp::{cpu, fatal};
 use crate::context::exit;
-use crate::context::implicit::Nested;
+use crate::context::nest;
 use crate::errno::Result;
-#[cfg(not(loom))]
-use crate::id::LwpHandle;
-use crate::id::{LwpId, Pid};
+use crate::id::{LwpHandle, LwpId, Pid};
 use crate::kernel::{FatalKind, Kernel};
-use crate::lwp::{Slot, SwitchError};
+use crate::lwp::{Orphaning, Slot, SwitchError};
 
 /// A lwp that its owner takes on by [`enter`](Lwp::enter) and releases by dropping it; its process ends with the last.
 ///
@@ -37,11 +35,11 @@ pub struct Lwp {
 }
 
 impl Lwp {
-    /// Takes over a lwp that this thread started or claimed and that is not current; it is Idle from now on.
+    /// Owns a lwp that the caller started or claimed, that nobody owns and that is not current; it is Idle from now on.
     pub(super) fn adopt(kernel: &Kernel, slot: &Slot) -> Self {
         let lwp = Self { kernel: kernel.clone(), id: LwpId::new(kernel.id(), slot.handle()), pid: slot.pid() };
-        // SAFETY: started by this thread, and used no more.
-        unsafe { slot.lay_aside() };
+        // SAFETY: started or claimed for this, not owned, and used no more.
+        unsafe { slot.own() };
         lwp
     }
 
@@ -62,19 +60,23 @@ impl Lwp {
     /// ```
     ///
     /// # Errors
-    /// [`SwitchError::Running`], [`SwitchError::Stale`], or [`SwitchError::Foreign`]: it is another kernel's.
+    /// [`SwitchError::Running`], [`SwitchError::Stale`], [`SwitchError::Foreign`]: it is another kernel's; or
+    /// [`SwitchError::Owned`]: another [`Lwp`] owns it.
     pub fn from_id(kernel: &Kernel, id: LwpId) -> std::result::Result<Self, SwitchError> {
         if id.kernel() != kernel.id() {
             return Err(SwitchError::Foreign);
         }
         let slot = kernel.inner().lwps.slot(id.handle()).ok_or(SwitchError::Stale)?;
-        slot.claim(id.handle(), cpu(|cpu| cpu.host()))?;
+        slot.claim_unowned(id.handle(), cpu(|cpu| cpu.host()))?;
         Ok(Self::adopt(kernel, slot))
     }
 
     /// Gives up the ownership: the lwp goes on living, until it is released by way of its id.
     pub fn into_id(self) -> LwpId {
         let lwp = ManuallyDrop::new(self);
+        if let Some(slot) = lwp.slot() {
+            slot.disown(lwp.id.handle());
+        }
         // SAFETY: the kernel's handle is dropped here, and not again with the lwp.
         drop(unsafe { std::ptr::read(&lwp.kernel) });
         lwp.id
@@ -108,11 +110,11 @@ impl Lwp {
     ///
     /// # Fatal
     /// Where [`try_enter`](Self::try_enter) is an error, which takes a [`Kernel::switch`] to this lwp's id elsewhere, or
-    /// its release.
+    /// its release there.
     #[inline]
     pub fn enter<R>(&mut self, f: impl FnOnce() -> R) -> R {
-        match self.nest() {
-            Ok(_nested) => f(),
+        match self.try_enter(f) {
+            Ok(result) => result,
             Err(error) => fatal(self.kernel.inner(), FatalKind::Switch { to: self.id, error }),
         }
     }
@@ -123,74 +125,99 @@ impl Lwp {
     /// [`SwitchError::Running`] or [`SwitchError::Stale`].
     #[inline]
     pub fn try_enter<R>(&mut self, f: impl FnOnce() -> R) -> std::result::Result<R, SwitchError> {
-        let _nested = self.nest()?;
-        Ok(f())
+        let slot = self.slot().ok_or(SwitchError::Stale)?;
+        slot.claim_owned(self.id.handle(), cpu(|cpu| cpu.host()))?;
+        nest(self.kernel.inner(), |nested| {
+            // SAFETY: claimed just now; the owner is borrowed until this ends.
+            unsafe { nested.run_own(slot, self.id.handle()) };
+            Ok(f())
+        })
     }
 
-    /// Takes it for a multiplexer on host thread `host`.
-    #[cfg(not(loom))]
-    pub(crate) fn own(&self, host: u32) -> std::result::Result<(), SwitchError> {
-        let slot = self.kernel.inner().lwps.slot(self.id.handle()).ok_or(SwitchError::Stale)?;
-        slot.own(self.id.handle(), host)
+    /// Its slot, which lives as long as the kernel; `None` where its id was made up.
+    pub(crate) fn slot(&self) -> Option<&Slot> {
+        self.kernel.inner().lwps.slot(self.id.handle())
     }
 
-    /// Its slot, which lives as long as the kernel; null where its id was made up.
-    #[cfg(not(loom))]
-    pub(crate) fn slot(&self) -> (*const Slot, LwpHandle) {
-        let slot = self.kernel.inner().lwps.slot(self.id.handle());
-        (slot.map_or(std::ptr::null(), std::ptr::from_ref), self.id.handle())
+    /// Its handle.
+    pub(crate) fn handle(&self) -> LwpHandle {
+        self.id.handle()
     }
 
-    /// Gives it back from a multiplexer; nothing where it was released meanwhile. It is nobody's current lwp.
-    #[cfg(not(loom))]
-    pub(crate) fn disown(&self) {
-        if let Some(slot) = self.kernel.inner().lwps.slot(self.id.handle())
-            && slot.is_owned(self.id.handle())
-        {
-            // SAFETY: owned, and by the multiplexer that has this handle.
-            unsafe { slot.lay_aside() };
+    /// Whether it is current in the calling context.
+    pub(crate) fn is_current(&self) -> bool {
+        let context = cpu(|cpu| cpu.context());
+        context.is_in(self.kernel.inner()) && context.dedicated().is_some_and(|slot| slot.handle() == self.id.handle())
+    }
+
+    /// Takes it for a task, to be held by that from now on.
+    ///
+    /// # Errors
+    /// As for [`try_enter`](Self::try_enter).
+    pub(crate) fn hold(&self) -> std::result::Result<(), SwitchError> {
+        let slot = self.slot().ok_or(SwitchError::Stale)?;
+        slot.claim_owned(self.id.handle(), cpu(|cpu| cpu.host()))
+    }
+
+    /// Lets go of it, which was held for a task that has not come to be.
+    pub(crate) fn let_go(&self) {
+        if let Some(slot) = self.slot() {
+            // SAFETY: held, by the caller; and its owner is here.
+            let let_go = unsafe { slot.let_go_own(self.id.handle()) };
+            debug_assert!(let_go);
         }
     }
 
-    /// Whether it is the calling host thread's current lwp.
-    pub(crate) fn is_current(&self) -> bool {
-        let context = cpu(|cpu| cpu.context());
-        std::ptr::eq(context.kernel, Arc::as_ptr(self.kernel.inner()))
-            && context.dedicated().is_some_and(|slot| slot.handle() == self.id.handle())
+    /// Releases it, which is held for a task that has not come to be.
+    pub(crate) fn release_held(self) {
+        let kernel = Arc::clone(self.kernel.inner());
+        nest(&kernel, |nested| {
+            if let Some(slot) = self.slot() {
+                // SAFETY: held, by the caller.
+                unsafe { nested.run(slot) };
+            }
+            // Current, it is released where it is.
+            drop(self);
+        });
     }
 
-    #[inline]
-    fn nest(&self) -> std::result::Result<Nested<'_>, SwitchError> {
-        let inner = self.kernel.inner();
-        let slot = inner.lwps.slot(self.id.handle()).ok_or(SwitchError::Stale)?;
-        // Before the claim: this may run the embedder's code, whose panic must not leave the lwp claimed.
-        let nested = Nested::enter(inner);
-        slot.claim(self.id.handle(), cpu(|cpu| cpu.host()))?;
-        // SAFETY: claimed just now.
-        unsafe { nested.run(slot) };
-        Ok(nested)
+    /// Releases it in `slot`, which is current.
+    fn release(&self, slot: &Slot) {
+        // SAFETY: the caller's.
+        if unsafe { slot.proc() }.lwps.ending() {
+            // A file or hook of its process, which it ends at this moment, had it.
+            return;
+        }
+        // SAFETY: the calling context's current lwp, of this kernel.
+        unsafe { exit::release(self.kernel.inner(), slot) };
     }
 }
 
 impl Drop for Lwp {
-    /// Releases the lwp, as [`Kernel::releaselwp`] does: in it, and then back in the context of before.
-    ///
-    /// Fatal: another host thread has switched to it, or this one has and entered another since.
+    /// Releases the lwp, as [`Kernel::releaselwp`] does: in it, and then back in the context of before. Where somebody else
+    /// runs it, by its id, it goes on until that one lets go of it, who ends it then.
     fn drop(&mut self) {
-        let inner = self.kernel.inner();
+        let Some(slot) = self.slot() else { return };
         if self.is_current() {
-            // SAFETY: this thread's current lwp; slots live as long as their kernel.
-            unsafe { exit::release(inner, &*cpu(|cpu| cpu.current.get())) };
-            return;
+            return self.release(slot);
         }
-        match self.nest() {
-            Ok(_nested) => cpu(|cpu| {
-                // SAFETY: `nest` made the lwp current; slots live as long as their kernel.
-                unsafe { exit::release(inner, &*cpu.current.get()) };
-            }),
-            // Released by its id.
-            Err(SwitchError::Stale) => {}
-            Err(error) => fatal(inner, FatalKind::Switch { to: self.id, error }),
+        loop {
+            match slot.claim_owned(self.id.handle(), cpu(|cpu| cpu.host())) {
+                Ok(()) => {
+                    return nest(self.kernel.inner(), |nested| {
+                        // SAFETY: claimed just now.
+                        unsafe { nested.run(slot) };
+                        self.release(slot);
+                    });
+                }
+                Err(SwitchError::Running { .. }) => match slot.orphan(self.id.handle()) {
+                    Orphaning::Left | Orphaning::Gone => return,
+                    // Let go of at this moment.
+                    Orphaning::Idle => {}
+                },
+                // Released by its id.
+                Err(_) => return,
+            }
         }
     }
 }

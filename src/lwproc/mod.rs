@@ -12,10 +12,9 @@ pub use handle::Lwp;
 pub use options::ProcOptions;
 pub use rfork::FdInherit;
 
-use std::sync::Arc;
-
 use crate::context::curlwp::cpu;
-use crate::context::implicit::{self, Nested};
+use crate::context::halt::halt;
+use crate::context::{current, nest};
 use crate::id::LwpId;
 use crate::kernel::Kernel;
 use crate::proc::Proc;
@@ -26,13 +25,11 @@ impl Kernel {
     /// Source: rump_lwproc(3).
     #[inline]
     pub fn curlwp(&self) -> Option<LwpId> {
-        cpu(|cpu| {
-            let context = cpu.context();
-            if !std::ptr::eq(context.kernel, Arc::as_ptr(self.inner())) {
-                return None;
-            }
-            context.dedicated().map(|slot| LwpId::new(self.id(), slot.handle()))
-        })
+        let context = cpu(|cpu| cpu.context());
+        if !context.is_in(self.inner()) {
+            return None;
+        }
+        context.dedicated().map(|slot| LwpId::new(self.id(), slot.handle()))
     }
 
     /// Runs `f` in this kernel's implicit context, and restores the context that the host thread was in, whatever
@@ -46,14 +43,13 @@ impl Kernel {
     /// # Ok::<(), lwproc::Errno>(())
     /// ```
     pub fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
-        let _nested = Nested::enter(self.inner());
-        f()
+        nest(self.inner(), |_| f())
     }
 
     /// Shows `f` the process of the calling thread: of its lwp in this kernel, or pid 1. `f` runs no embedder's code.
     fn with_proc<R>(&self, f: impl FnOnce(&Proc) -> R) -> R {
-        if cpu(|cpu| std::ptr::eq(cpu.kernel.get(), Arc::as_ptr(self.inner()))) {
-            implicit::current(|current| f(current.proc()))
+        if cpu(|cpu| cpu.context()).is_in(self.inner()) {
+            current(|current| f(current.proc()))
         } else {
             f(self.inner().init())
         }
@@ -64,7 +60,7 @@ impl Drop for Kernel {
     fn drop(&mut self) {
         // SAFETY: it is being dropped.
         if let Some(inner) = unsafe { self.give_up() } {
-            implicit::halt(&inner);
+            halt(&inner);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `newlwp`: one more lwp for a process.
 
 use crate::context::curlwp::cpu;
-use crate::context::implicit;
+use crate::context::{bind, ready};
 use crate::errno::{Errno, Result};
 use crate::id::Pid;
 use crate::kernel::Kernel;
@@ -18,10 +18,10 @@ impl Kernel {
     ///
     /// Source: rump_lwproc(3).
     pub fn newlwp(&self, pid: Pid) -> Result<()> {
-        let implicit = implicit::ready(self)?;
+        ready(self)?;
         let slot = self.start_lwp(pid)?;
-        // SAFETY: from `ready`; started by this thread just now.
-        unsafe { implicit::bind(self, implicit, slot) };
+        // SAFETY: `ready` said so; started for this context just now.
+        unsafe { bind(self, slot) };
         Ok(())
     }
 
@@ -33,6 +33,6 @@ impl Kernel {
         let lwp = inner.lwps.reserve().ok_or(Errno::EAGAIN)?;
         // Counted, the process outlives the guard.
         proc.lwps.attach(proc.limits.soft(Resource::NThr))?;
-        Ok(lwp.start(proc, pid, cpu(|cpu| cpu.host())))
+        Ok(lwp.start(self.address(), proc, pid, cpu(|cpu| cpu.host())))
     }
 }

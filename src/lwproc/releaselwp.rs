@@ -1,7 +1,5 @@
 //! `releaselwp`: the end of the current lwp.
 
-use std::sync::Arc;
-
 use crate::context::curlwp::{cpu, fatal};
 use crate::context::exit;
 use crate::kernel::{FatalKind, Kernel};
@@ -19,7 +17,7 @@ impl Kernel {
         let context = cpu(|cpu| cpu.context());
         match context.dedicated() {
             // SAFETY: this thread's current lwp, in this kernel.
-            Some(slot) if std::ptr::eq(context.kernel, Arc::as_ptr(self.inner())) => unsafe {
+            Some(slot) if context.is_in(self.inner()) => unsafe {
                 exit::release(self.inner(), slot);
             },
             _ => fatal(self.inner(), FatalKind::NothingToRelease),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::context::curlwp::cpu;
-use crate::context::implicit;
+use crate::context::{bind, ready};
 use crate::errno::{Errno, Result};
 use crate::fd::FdTable;
 use crate::kernel::Kernel;
@@ -70,7 +70,7 @@ impl Kernel {
     ///
     /// Source: rump_lwproc(3).
     pub fn rfork(&self, fds: FdInherit) -> Result<()> {
-        let implicit = implicit::ready(self)?;
+        ready(self)?;
         let (identity, limit) =
             self.with_proc(|parent| (parent.identity.load_full(), parent.limits.soft(Resource::NProc)));
         let slot = self.start(identity, limit, self.inherit_locals(), |parent, identity| Birth {
@@ -83,8 +83,8 @@ impl Kernel {
             limits: parent.limits.copy(),
             locals: None,
         })?;
-        // SAFETY: from `ready`; started by this thread just now.
-        unsafe { implicit::bind(self, implicit, slot) };
+        // SAFETY: `ready` said so; started for this context just now.
+        unsafe { bind(self, slot) };
         Ok(())
     }
 
@@ -111,6 +111,6 @@ impl Kernel {
         }
         let pid = reserved.pid;
         let proc = self.with_proc(|parent| reserved.publish(Birth { locals, ..birth(parent, identity) }));
-        Ok(lwp.start(proc, pid, cpu(|cpu| cpu.host())))
+        Ok(lwp.start(self.address(), proc, pid, cpu(|cpu| cpu.host())))
     }
 }

@@ -1,14 +1,10 @@
 //! `switch`: another lwp becomes current.
 
-use std::sync::Arc;
-
 use crate::context::curlwp::{cpu, fatal};
-use crate::context::implicit;
+use crate::context::{bind, ready};
 use crate::id::LwpId;
 use crate::kernel::{FatalKind, Kernel};
-use crate::lwp::{Slot, SwitchError};
-#[cfg(not(loom))]
-use crate::wait::driver;
+use crate::lwp::SwitchError;
 
 impl Kernel {
     /// Makes `to` current, `None`: the implicit context, and lets go of the lwp that was. `None` in an implicit context
@@ -18,7 +14,8 @@ impl Kernel {
     /// Where [`try_switch`](Self::try_switch) is an error: `to` runs already, on this host thread or another, was
     /// released, is made up, or is another kernel's; or the host thread is ending. There `None` changes nothing.
     ///
-    /// A lwp that a [`Mux`](crate::Mux) runs is running for all but its own fiber or future, which may come back to it.
+    /// A fiber or future of a [`Mux`](crate::Mux) is as good as a host thread: what is current in it runs, whether it has its
+    /// turn or not, and what it switches away from is anybody's.
     ///
     /// Source: rump_lwproc(3).
     #[inline]
@@ -59,50 +56,20 @@ impl Kernel {
     #[inline]
     pub fn try_switch(&self, to: Option<LwpId>) -> Result<(), SwitchError> {
         let Some(to) = to else {
-            let implicit = implicit::ready(self)?;
-            // SAFETY: from `ready`.
-            unsafe { implicit::bind(self, implicit, implicit) };
+            ready(self)?;
+            // SAFETY: `ready` said so; the implicit lwp is the kernel's.
+            unsafe { bind(self, self.inner().implicit()) };
             return Ok(());
         };
         if to.kernel() != self.id() {
             return Err(SwitchError::Foreign);
         }
         let slot = self.inner().lwps.slot(to.handle()).ok_or(SwitchError::Stale)?;
-        cpu(|cpu| {
-            if !std::ptr::eq(cpu.kernel.get(), Arc::as_ptr(self.inner())) {
-                return self.switch_from_elsewhere(to);
-            }
-            slot.claim(to.handle(), cpu.host()).or_else(|error| back_to_own(slot, to, error))?;
-            let old = cpu.current.replace(slot);
-            // SAFETY: it was this thread's current lwp and is no more. `self` is a handle, so the kernel does not halt.
-            unsafe { (*old).yield_now() };
-            Ok(())
-        })
-    }
-
-    /// [`try_switch`](Self::try_switch) for a thread that is in another kernel, or in none.
-    #[cold]
-    fn switch_from_elsewhere(&self, to: LwpId) -> Result<(), SwitchError> {
-        let implicit = implicit::ready(self)?;
-        let slot = self.inner().lwps.slot(to.handle()).ok_or(SwitchError::Stale)?;
-        slot.claim(to.handle(), cpu(|cpu| cpu.host())).or_else(|error| back_to_own(slot, to, error))?;
-        // SAFETY: from `ready`; this thread holds it.
-        unsafe { implicit::bind(self, implicit, slot) };
+        // Before the claim: when this fails, nothing is claimed.
+        ready(self)?;
+        slot.claim(to.handle(), cpu(|cpu| cpu.host()))?;
+        // SAFETY: `ready` said so; claimed for this context just now.
+        unsafe { bind(self, slot) };
         Ok(())
     }
-}
-
-/// What a fiber or future left behind when it switched to another lwp is its own still, and it may come back to it.
-#[cold]
-fn back_to_own(slot: &Slot, to: LwpId, error: SwitchError) -> Result<(), SwitchError> {
-    #[cfg(not(loom))]
-    if slot.is_owned(to.handle())
-        && !std::ptr::eq(cpu(|cpu| cpu.current.get()), slot)
-        && driver::with(|driver| driver.is_some_and(|driver| driver.is_turn_of(slot)))
-    {
-        return Ok(());
-    }
-    #[cfg(loom)]
-    let _ = (slot, to);
-    Err(error)
 }

@@ -1,144 +1,17 @@
 //! What other threads have of a multiplexer: a handle to spawn from and to stop it by.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::future::Future;
-use std::num::NonZeroU32;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
-use super::charge::Charge;
-use super::inbox::{Inbox, Notify};
-use super::join::JoinHandle;
-use super::reactor::Notifier;
 #[cfg(feature = "capi")]
 use super::scheduler;
 use super::scheduler::Scheduler;
-use super::spawn::{SpawnError, SpawnErrorKind};
-use super::task::{Body, FiberKind, Task};
-use crate::context::curlwp::cpu;
-use crate::lwp::SwitchError;
+use super::spawn::{self, Charge, JoinHandle, SpawnError};
+use super::stack::StackPool;
+use super::task::{Birth, Body, FiberKind, Message, Remote};
 use crate::lwproc::Lwp;
-use crate::sync::{AtomicBool, AtomicU32, Ordering};
-use crate::wait::driver;
-
-/// What a multiplexer shares with other threads.
-pub(crate) struct Shared {
-    /// *Immutable.* Its number in this host process, never used again.
-    pub(super) id: u64,
-    /// *Immutable.*
-    pub(super) name: Box<str>,
-    /// *Immutable.* The number of its kernel. Not a handle: what outlives the multiplexer must not keep the kernel.
-    kernel: NonZeroU32,
-    /// *Immutable.* Its host thread.
-    pub(super) host: u32,
-    inbox: Inbox<Message>,
-    /// *Immutable.* Ends its sleep in the reactor. Gone with the multiplexer, so that wakers keep no descriptor of it.
-    notifier: Weak<Notifier>,
-    /// *Atomic*: whether it is to stop.
-    stop: AtomicBool,
-    pub(super) load: Load,
-}
-
-/// What other threads send.
-pub(super) enum Message {
-    /// A task was woken.
-    Wake(Arc<Task>),
-    /// Something to be spawned.
-    Spawn(Box<dyn FnOnce(&Scheduler) + Send>),
-}
-
-/// How many tasks a multiplexer has.
-#[derive(Debug, Default)]
-pub(super) struct Load {
-    /// *The owner writes, all may read*: those that it has taken in, and that have not finished.
-    here: AtomicU32,
-    /// *Atomic*: those on their way.
-    coming: AtomicU32,
-}
-
-impl Load {
-    #[inline]
-    pub(super) fn set(&self, here: usize) {
-        // Relaxed, here and below: numbers to look at, which order nothing.
-        self.here.store(u32::try_from(here).unwrap_or(u32::MAX), Ordering::Relaxed);
-    }
-
-    fn get(&self) -> u32 {
-        self.here.load(Ordering::Relaxed).saturating_add(self.coming.load(Ordering::Relaxed))
-    }
-}
-
-impl Shared {
-    pub(super) fn new(name: Box<str>, kernel: NonZeroU32, notifier: &Arc<Notifier>) -> Arc<Self> {
-        Arc::new(Self {
-            id: driver::number(),
-            name,
-            kernel,
-            host: cpu(|cpu| cpu.host()),
-            inbox: Inbox::new(),
-            notifier: Arc::downgrade(notifier),
-            stop: AtomicBool::new(false),
-            load: Load::default(),
-        })
-    }
-
-    pub(super) fn inbox(&self) -> &Inbox<Message> {
-        &self.inbox
-    }
-
-    /// Leaves a task that was woken on another thread.
-    #[cold]
-    pub(super) fn enqueue(&self, task: Arc<Task>) {
-        let notify = self.inbox.push(Message::Wake(task));
-        self.answer(notify);
-    }
-
-    fn answer(&self, notify: Notify) {
-        match notify {
-            Notify::Nothing => {}
-            Notify::Unpark => {
-                if let Some(notifier) = self.notifier.upgrade() {
-                    notifier.notify();
-                }
-            }
-            // Each is dropped off the queue: a task's charge releases a lwp.
-            Notify::Closed => {
-                while let Some(left) = self.inbox.pop() {
-                    drop(left);
-                }
-            }
-        }
-    }
-
-    /// Takes the lwp for this multiplexer, to be run there; and the handle for what comes of it.
-    pub(super) fn charge<T>(&self, lwp: Lwp) -> Result<(Charge<T>, JoinHandle<T>), SpawnError> {
-        match self.own(&lwp) {
-            Ok(()) => Ok(Charge::new(lwp)),
-            Err(kind) => Err(SpawnError { lwp, kind }),
-        }
-    }
-
-    fn own(&self, lwp: &Lwp) -> Result<(), SpawnErrorKind> {
-        if lwp.kernel().id() != self.kernel {
-            return Err(SpawnErrorKind::Lwp(SwitchError::Foreign));
-        }
-        if self.inbox.is_closed() {
-            return Err(SpawnErrorKind::Closed);
-        }
-        lwp.own(self.host).map_err(SpawnErrorKind::Lwp)
-    }
-
-    /// Whether it was to stop; now it is not any more.
-    pub(super) fn take_stop(&self) -> bool {
-        // Acquire: pairs with the Release in `stop`.
-        self.stop.load(Ordering::Relaxed) && self.stop.swap(false, Ordering::Acquire)
-    }
-
-    /// Whether it is to stop.
-    pub(super) fn is_to_stop(&self) -> bool {
-        // Relaxed: `take_stop` is what orders.
-        self.stop.load(Ordering::Relaxed)
-    }
-}
 
 /// A handle on a [`Mux`](super::Mux) for other host threads. Clones are handles on the same one.
 ///
@@ -162,12 +35,12 @@ impl Shared {
 /// ```
 #[derive(Clone)]
 pub struct MuxHandle {
-    shared: Arc<Shared>,
+    remote: Arc<Remote<Message>>,
 }
 
 impl MuxHandle {
-    pub(super) fn new(shared: &Arc<Shared>) -> Self {
-        Self { shared: Arc::clone(shared) }
+    pub(super) fn new(remote: &Arc<Remote<Message>>) -> Self {
+        Self { remote: Arc::clone(remote) }
     }
 
     /// As [`Mux::spawn`](super::Mux::spawn), from any host thread.
@@ -178,7 +51,7 @@ impl MuxHandle {
     where
         F: Future<Output: Send> + Send + 'static,
     {
-        self.leave(lwp, |charge, scheduler| scheduler.start(charge, future))
+        self.send(lwp, |charge, _| Some(spawn::future(charge, future)))
     }
 
     /// As [`Mux::spawn_fiber`](super::Mux::spawn_fiber), from any host thread. Where the multiplexer finds no stack, the
@@ -191,77 +64,72 @@ impl MuxHandle {
         T: Send + 'static,
         F: FnOnce() -> T + Send + 'static,
     {
-        self.leave_fiber(lwp, f, Body::Fiber)
+        self.send_fiber(lwp, f, Body::Fiber)
     }
 
     /// Spawns a [`Guest`](Body::Guest), from any host thread.
     #[cfg(feature = "capi")]
     pub(crate) fn spawn_guest(&self, lwp: Lwp, f: impl FnOnce() + Send + 'static) -> Result<(), SpawnError> {
         scheduler::with(|scheduler| match scheduler {
-            Some(scheduler) if scheduler.shared.id == self.shared.id => {
+            Some(scheduler) if scheduler.remote.id == self.remote.id => {
                 scheduler.spawn_fiber(lwp, f, Body::Guest).map(drop)
             }
-            _ => self.leave_fiber(lwp, f, Body::Guest).map(drop),
+            _ => self.send_fiber(lwp, f, Body::Guest).map(drop),
         })
     }
 
-    fn leave_fiber<T, F>(&self, lwp: Lwp, f: F, kind: FiberKind) -> Result<JoinHandle<T>, SpawnError>
+    fn send_fiber<T, F>(&self, lwp: Lwp, f: F, kind: FiberKind) -> Result<JoinHandle<T>, SpawnError>
     where
         T: Send + 'static,
         F: FnOnce() -> T + Send + 'static,
     {
-        self.leave(lwp, move |charge, scheduler| {
-            if let Err((charge, error)) = scheduler.start_fiber(charge, f, kind) {
-                charge.no_stack(error);
+        self.send(lwp, move |charge, stacks| {
+            let taken = stacks.borrow_mut().take();
+            match taken {
+                Ok(stack) => Some(spawn::fiber(stack, charge, f, kind)),
+                Err(error) => {
+                    charge.no_stack(error);
+                    None
+                }
             }
         })
     }
 
-    fn leave<T: Send + 'static>(
+    fn send<T: Send + 'static>(
         &self,
         lwp: Lwp,
-        start: impl FnOnce(Charge<T>, &Scheduler) + Send + 'static,
+        birth: impl FnOnce(Charge<T>, &RefCell<StackPool>) -> Option<Birth> + Send + 'static,
     ) -> Result<JoinHandle<T>, SpawnError> {
-        let (charge, join) = self.shared.charge(lwp)?;
-        // Relaxed: see `Load`.
-        self.shared.load.coming.fetch_add(1, Ordering::Relaxed);
-        let spawn = move |scheduler: &Scheduler| {
-            start(charge, scheduler);
-            // Not before: it is counted twice for a moment rather than not at all.
-            scheduler.shared.load.coming.fetch_sub(1, Ordering::Relaxed);
-        };
-        let notify = self.shared.inbox.push(Message::Spawn(Box::new(spawn)));
-        self.shared.answer(notify);
+        let (charge, join) = Scheduler::charge(&self.remote, lwp)?;
+        self.remote.load.sent();
+        self.remote.send(Message::Spawn(Box::new(|stacks| birth(charge, stacks))));
         Ok(join)
     }
 
     /// Makes [`Mux::run`](super::Mux::run) or `run_until` return when the task whose turn it is has had it; the next run
     /// to come, if there is none now. The tasks stay as they are, and a later run goes on with them.
     pub fn stop(&self) {
-        // Release: pairs with the Acquire in `take_stop`.
-        self.shared.stop.store(true, Ordering::Release);
-        let notify = self.shared.inbox.notify();
-        self.shared.answer(notify);
+        self.remote.stop();
     }
 
     /// How many tasks it has that have not finished.
     pub fn load(&self) -> u32 {
-        self.shared.load.get()
+        self.remote.load.get()
     }
 
     /// Its name.
     pub fn name(&self) -> &str {
-        &self.shared.name
+        &self.remote.name
     }
 
     /// The host's number of its thread.
     pub fn host(&self) -> u32 {
-        self.shared.host
+        self.remote.host
     }
 
     /// Whether it was dropped.
     pub fn is_closed(&self) -> bool {
-        self.shared.inbox.is_closed()
+        self.remote.inbox().is_closed()
     }
 }
 

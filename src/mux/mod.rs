@@ -33,19 +33,13 @@
 //! [`Kernel::ps`](crate::Kernel::ps) shows whose it is: running, with switches that stand still.
 
 #[cfg(not(loom))]
-mod ahead;
-#[cfg(not(loom))]
-mod charge;
+mod cancel;
 #[cfg(not(loom))]
 mod handle;
 #[cfg_attr(loom, expect(dead_code, reason = "the multiplexer itself is not modelled"))]
 pub(crate) mod inbox;
 #[cfg(not(loom))]
-mod join;
-#[cfg(not(loom))]
 mod options;
-#[cfg_attr(loom, expect(dead_code, reason = "the multiplexer itself is not modelled"))]
-pub(crate) mod packet;
 #[cfg(not(loom))]
 mod reactor;
 #[cfg(not(loom))]
@@ -54,29 +48,27 @@ mod run;
 mod runtime;
 #[cfg(not(loom))]
 mod scheduler;
-#[cfg(not(loom))]
-mod spawn;
+pub(crate) mod spawn;
 #[cfg(not(loom))]
 mod spin;
 pub(crate) mod stack;
 #[cfg(not(loom))]
 mod task;
 #[cfg(not(loom))]
-mod waker;
+mod waits;
 #[cfg(not(loom))]
 mod yields;
 
-pub use self::packet::JoinError;
+pub use self::spawn::JoinError;
 #[cfg(all(feature = "capi", not(loom)))]
 pub(crate) use self::yields::runs_here;
 #[cfg(not(loom))]
 pub use self::{
     handle::MuxHandle,
-    join::JoinHandle,
     options::MuxBuilder,
     run::Mux,
     runtime::Runtime,
-    spawn::{SpawnError, SpawnErrorKind},
+    spawn::{JoinHandle, SpawnError, SpawnErrorKind},
     stack::trim_stack,
     yields::{sleep, spawn, spawn_fiber, timeout, yield_now, yield_turn},
 };

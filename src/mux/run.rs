@@ -8,17 +8,16 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use super::handle::{Message, MuxHandle, Shared};
-use super::join::JoinHandle;
+use super::handle::MuxHandle;
 use super::options::MuxBuilder;
 use super::reactor::Reactor;
 use super::scheduler::{self, Entered, Scheduler};
-use super::spawn::SpawnError;
+use super::spawn::{JoinHandle, SpawnError};
 use super::spin::Spin;
 use super::stack::StackPool;
-use super::task::{Birth, Body, Task};
+use super::task::{Birth, Body, Message, Remote, Task};
 use crate::context::curlwp::{Cpu, cpu};
-use crate::context::implicit::Nested;
+use crate::context::nest;
 use crate::errno::{Errno, Result};
 use crate::kernel::Kernel;
 use crate::lwproc::Lwp;
@@ -92,8 +91,8 @@ impl Mux {
         let MuxBuilder { kernel, name, stack_size, stacks_kept, budget, spin } = options;
         let stacks = StackPool::new(stack_size, stacks_kept)?;
         let reactor = Reactor::new()?;
-        let shared = Shared::new(name, kernel.id(), reactor.notifier());
-        let scheduler = Box::new(Scheduler::new(shared, kernel, stacks, reactor));
+        let remote = Remote::new(name, kernel.id(), reactor.notifier());
+        let scheduler = Scheduler::new(remote, kernel, stacks, reactor);
         Ok(Self { scheduler, budget, spin: Spin::new(spin), not_send: PhantomData })
     }
 
@@ -157,7 +156,7 @@ impl Mux {
 
     /// A handle for other host threads.
     pub fn handle(&self) -> MuxHandle {
-        MuxHandle::new(&self.scheduler.shared)
+        MuxHandle::new(&self.scheduler.remote)
     }
 
     /// Its kernel.
@@ -167,7 +166,7 @@ impl Mux {
 
     /// Its name.
     pub fn name(&self) -> &str {
-        &self.scheduler.shared.name
+        &self.scheduler.remote.name
     }
 
     /// How many tasks it has that have not finished.
@@ -180,18 +179,18 @@ impl Mux {
             return Err(Errno::EDEADLK);
         }
         let scheduler = &*self.scheduler;
-        let _entered = Entered::new(scheduler);
-        let _nested = Nested::enter(scheduler.kernel.inner());
-        cpu(|cpu| scheduler.home.set(cpu.context()));
-        match main {
-            None => turns(scheduler, &mut self.spin, self.budget, None),
-            Some(main) => {
-                let task = scheduler.admit(Birth::main());
-                task.current.set(scheduler.home.get().current);
-                let _dismissed = Main { scheduler, task };
-                turns(scheduler, &mut self.spin, self.budget, Some(main))
+        let (spin, budget) = (&mut self.spin, self.budget);
+        nest(scheduler.kernel.inner(), |_| {
+            let _entered = Entered::new(scheduler);
+            match main {
+                None => turns(scheduler, spin, budget, None),
+                Some(main) => {
+                    let task = scheduler.admit(Birth::main());
+                    let _dismissed = Main { scheduler, task };
+                    turns(scheduler, spin, budget, Some(main))
+                }
             }
-        }
+        })
     }
 }
 
@@ -203,9 +202,7 @@ struct Main<'l> {
 
 impl Drop for Main<'_> {
     fn drop(&mut self) {
-        let mut panic = None;
-        self.scheduler.cancel(self.task, &mut panic);
-        crate::context::exit::go_on(panic);
+        self.scheduler.end_main(self.task);
     }
 }
 
@@ -228,14 +225,15 @@ fn turns(
             return Ok(End::Done);
         }
         drain(scheduler);
-        if scheduler.shared.take_stop() {
+        scheduler.look_for_killed();
+        if scheduler.remote.take_stop() {
             return Ok(End::Stopped);
         }
-        if until_all && scheduler.unfinished.get() == 0 && scheduler.shared.inbox().is_empty() {
+        if until_all && scheduler.unfinished.get() == 0 && scheduler.remote.inbox().is_empty() {
             return Ok(End::Done);
         }
         left -= turns;
-        if scheduler.ready_len() == 0 {
+        if scheduler.queue.len() == 0 {
             idle(scheduler, spin, &mut woken)?;
             left = budget;
         } else if left == 0 {
@@ -252,7 +250,7 @@ fn round(scheduler: &Scheduler, cpu: &Cpu, turns: u32, main: &mut dyn FnMut(&Wak
     for _ in 0..turns {
         match scheduler.next_turn(cpu, main) {
             Some(false) => {
-                if scheduler.shared.is_to_stop() {
+                if scheduler.remote.is_to_stop() {
                     break;
                 }
             }
@@ -263,19 +261,24 @@ fn round(scheduler: &Scheduler, cpu: &Cpu, turns: u32, main: &mut dyn FnMut(&Wak
             None => break,
         }
     }
-    cpu.current.set(scheduler.home.get().current);
+    cpu.set_context(scheduler.home.implicit());
     finished
 }
 
 /// Takes in what other threads have left: not more at a time than can keep those waiting who are ready.
 fn drain(scheduler: &Scheduler) {
     for _ in 0..DRAINED {
-        match scheduler.shared.inbox().pop() {
+        match scheduler.remote.inbox().pop() {
             Some(Message::Wake(task)) => {
                 task.enqueued.clear();
-                scheduler.make_ready(&task);
+                scheduler.queue.enqueue(&task);
             }
-            Some(Message::Spawn(spawn)) => spawn(scheduler),
+            Some(Message::Spawn(birth)) => {
+                if let Some(birth) = birth(&scheduler.stacks) {
+                    scheduler.admit(birth);
+                }
+                scheduler.remote.load.arrived();
+            }
             None => break,
         }
     }
@@ -300,12 +303,12 @@ fn look(scheduler: &Scheduler, timeout: Option<Duration>, woken: &mut Vec<Waker>
 fn idle(scheduler: &Scheduler, spin: &mut Spin, woken: &mut Vec<Waker>) -> Result<()> {
     // What is ready already costs no spin.
     look(scheduler, Some(Duration::ZERO), woken)?;
-    let inbox = scheduler.shared.inbox();
-    if scheduler.ready_len() != 0 || spin.spin(|| !inbox.is_empty() || scheduler.shared.is_to_stop()) {
+    let inbox = scheduler.remote.inbox();
+    if scheduler.queue.len() != 0 || spin.spin(|| !inbox.is_empty() || scheduler.remote.is_to_stop()) {
         return Ok(());
     }
     let timeout = scheduler.timers.next().map(|deadline| deadline.saturating_duration_since(Instant::now()));
-    if !inbox.park(|| !scheduler.shared.is_to_stop()) {
+    if !inbox.park(|| !scheduler.remote.is_to_stop()) {
         return Ok(());
     }
     let since = Instant::now();
@@ -320,19 +323,12 @@ fn idle(scheduler: &Scheduler, spin: &mut Spin, woken: &mut Vec<Waker>) -> Resul
 impl Drop for Mux {
     fn drop(&mut self) {
         let scheduler = &*self.scheduler;
-        let inbox = scheduler.shared.inbox();
-        inbox.close();
-        let mut panic = None;
-        {
+        scheduler.remote.inbox().close();
+        nest(scheduler.kernel.inner(), |_| {
             let _entered = Entered::new(scheduler);
-            let _nested = Nested::enter(scheduler.kernel.inner());
-            cpu(|cpu| scheduler.home.set(cpu.context()));
-            while let Some(left) = inbox.pop() {
-                crate::context::exit::catch(|| drop(left), &mut panic);
-            }
-            scheduler.cancel_all(&mut panic);
-        }
-        crate::context::exit::go_on(panic);
+            scheduler.remote.dispose();
+            scheduler.cancel_all();
+        });
     }
 }
 

@@ -6,9 +6,8 @@ use std::sync::mpsc;
 use std::thread;
 
 use super::handle::MuxHandle;
-use super::join::JoinHandle;
 use super::options::MuxBuilder;
-use super::spawn::{SpawnError, SpawnErrorKind};
+use super::spawn::{JoinHandle, SpawnError, SpawnErrorKind};
 use crate::errno::{Errno, Result};
 use crate::kernel::Kernel;
 use crate::lwproc::Lwp;

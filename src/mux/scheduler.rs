@@ -1,60 +1,60 @@
-//! A multiplexer's state on its one host thread: who is ready, whose turn it is, and what is waited for.
+//! A multiplexer's state on its one host thread: its tasks, their turns, and what is waited for.
 //!
-//! Nothing here is shared: other threads come to the [`Inbox`](super::inbox::Inbox). No borrow is held while embedder's code
-//! runs, which may be any waker, future, fiber or drop.
+//! Nothing here is shared: other threads send messages to the [`Inbox`](super::inbox::Inbox). No borrow is held while
+//! embedder's code runs, which may be any waker, future, fiber or drop.
 
 use std::cell::{Cell, RefCell, UnsafeCell};
-use std::collections::VecDeque;
+use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
-use std::task::Waker;
-use std::time::Instant;
+use std::task::{Context as TaskContext, Waker};
 
-use super::ahead;
-use super::handle::Shared;
 use super::reactor::{Reactor, Timers};
+use super::spawn::{self, Charge, JoinHandle, SpawnError, SpawnErrorKind};
 use super::stack::StackPool;
-use super::task::{Birth, Body, Task};
-use crate::context::curlwp::{Context, Cpu, cpu};
-use crate::context::exit::{self, Panic};
-use crate::context::implicit;
-use crate::errno::{Errno, Result};
+use super::task::ending::Ending;
+use super::task::queue::RunQueue;
+use super::task::{Birth, Body, FiberKind, Message, Remote, Task};
+use crate::context::curlwp::{Context, Cpu, Home, cpu};
+use crate::context::exit;
+use crate::context::saved::Saved;
 use crate::kernel::Kernel;
-use crate::lwp::Slot;
+use crate::lwp::SwitchError;
+use crate::lwproc::Lwp;
 use crate::sync::host_local;
-use crate::wait::driver::{Armed, Driver};
-use crate::wait::hostfd::HostFd;
-use crate::wait::watch::{Events, WaitQueue};
+use crate::wait::driver::{self, Driver};
 
 /// How many spare tasks are kept.
 const SPARE: usize = 1024;
 
-/// See the module.
+/// See the module. It stays where it is, since the contexts of its tasks point to it.
 pub(super) struct Scheduler {
-    pub(super) shared: Arc<Shared>,
+    pub(super) remote: Arc<Remote<Message>>,
     pub(super) kernel: Kernel,
-    /// Tasks whose turn will come. Each is in `tasks`.
-    ready: UnsafeCell<VecDeque<NonNull<Task>>>,
-    /// Whose turn it is; null between turns.
-    running: Cell<*const Task>,
-    /// All tasks, but for finished ones that are not in `ready` any more.
-    tasks: UnsafeCell<Vec<Arc<Task>>>,
+    /// Where the contexts of the tasks are made.
+    pub(super) home: Home,
+    pub(super) queue: RunQueue,
+    /// All tasks, but for finished ones that are not in `queue` any more.
+    pub(super) tasks: UnsafeCell<Vec<Arc<Task>>>,
     /// Finished tasks that nobody else has, for the next ones.
     spare: UnsafeCell<Vec<Arc<Task>>>,
     /// How many have not finished, `main` not counted.
     pub(super) unfinished: Cell<usize>,
+    /// How many unwind that are not the one whose turn it is: those who are suspended in it, and the host thread itself when
+    /// it runs this in the midst of that.
+    pub(super) unwinding: Cell<u32>,
+    /// How many processes had been killed when the tasks were last looked through for theirs, and which is next to look at.
+    pub(super) kills: Cell<(u32, usize)>,
     pub(super) stacks: RefCell<StackPool>,
     pub(super) reactor: Reactor,
     pub(super) timers: Timers,
-    /// The context between turns: the implicit one of `kernel`.
-    pub(super) home: Cell<Context>,
 }
 
 host_local! {
     static SCHEDULER: Cell<*const Scheduler> = const { Cell::new(ptr::null()) };
 }
 
-/// Shows `f` the multiplexer that runs on the calling host thread.
+/// Shows `f` the scheduler that runs on the calling host thread.
 #[inline]
 pub(super) fn with<R>(f: impl FnOnce(Option<&Scheduler>) -> R) -> R {
     // SAFETY: set for as long as `Entered` borrows it.
@@ -62,88 +62,122 @@ pub(super) fn with<R>(f: impl FnOnce(Option<&Scheduler>) -> R) -> R {
 }
 
 /// The time in which a multiplexer runs on its host thread. Dropped, what was there before is restored.
-pub(super) struct Entered<'l> {
-    _local: &'l Scheduler,
+pub(super) struct Entered<'s> {
+    scheduler: &'s Scheduler,
+    unwinding: u32,
+    queue: *const RunQueue,
     before: *const Scheduler,
+    context: Context,
     driver: Option<NonNull<dyn Driver>>,
+    /// Bound to its host thread.
+    not_send: PhantomData<*const ()>,
 }
 
-impl<'l> Entered<'l> {
-    pub(super) fn new(scheduler: &'l Scheduler) -> Self {
+impl<'s> Entered<'s> {
+    pub(super) fn new(scheduler: &'s Scheduler) -> Self {
+        let unwinding = u32::from(std::thread::panicking());
+        scheduler.unwinding.set(scheduler.unwinding.get() + unwinding);
+        let context = cpu(|cpu| cpu.context());
         let before = SCHEDULER.with(|cell| cell.replace(scheduler));
-        // SAFETY: the pointer is taken away again by this one's drop, before `scheduler` can go.
-        let driver = unsafe {
-            crate::wait::driver::set(Some(NonNull::new_unchecked(
-                ptr::from_ref::<dyn Driver>(scheduler) as *mut (dyn Driver + 'static)
-            )))
-        };
-        Self { _local: scheduler, before, driver }
+        let this = ptr::from_ref::<dyn Driver>(scheduler) as *mut (dyn Driver + 'static);
+        // SAFETY: the pointers are taken away again by this one's drop, before `scheduler` can go.
+        let (queue, driver) = unsafe { (scheduler.queue.enter(), driver::set(Some(NonNull::new_unchecked(this)))) };
+        Self { scheduler, unwinding, queue, before, context, driver, not_send: PhantomData }
     }
 }
 
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
+        self.scheduler.unwinding.set(self.scheduler.unwinding.get() - self.unwinding);
         SCHEDULER.with(|cell| cell.set(self.before));
-        // SAFETY: it was set before, by one that is still there.
-        unsafe { crate::wait::driver::set(self.driver) };
+        cpu(|cpu| cpu.set_context(self.context));
+        // SAFETY: they were set before, by one that is still there.
+        unsafe {
+            RunQueue::restore(self.queue);
+            driver::set(self.driver);
+        }
     }
 }
 
 impl Scheduler {
-    pub(super) fn new(shared: Arc<Shared>, kernel: Kernel, stacks: StackPool, reactor: Reactor) -> Self {
-        Self {
-            shared,
+    pub(super) fn new(remote: Arc<Remote<Message>>, kernel: Kernel, stacks: StackPool, reactor: Reactor) -> Box<Self> {
+        Box::new(Self {
+            queue: RunQueue::new(remote.id),
+            remote,
+            home: Home::new(kernel.inner()),
             kernel,
-            ready: UnsafeCell::default(),
-            running: Cell::new(ptr::null()),
             tasks: UnsafeCell::default(),
             spare: UnsafeCell::default(),
             unfinished: Cell::new(0),
+            unwinding: Cell::new(0),
+            kills: Cell::new((0, usize::MAX)),
             stacks: RefCell::new(stacks),
             reactor,
             timers: Timers::default(),
-            home: Cell::new(Context::NONE),
+        })
+    }
+
+    /// Takes the lwp for a task, and makes the handle for what comes of it.
+    pub(super) fn charge<T>(remote: &Remote<Message>, lwp: Lwp) -> Result<(Charge<T>, JoinHandle<T>), SpawnError> {
+        if lwp.kernel().id() != remote.kernel {
+            return Err(SpawnError { lwp, kind: SpawnErrorKind::Lwp(SwitchError::Foreign) });
+        }
+        if remote.inbox().is_closed() {
+            return Err(SpawnError { lwp, kind: SpawnErrorKind::Closed });
+        }
+        match Charge::new(lwp) {
+            Ok(charge) => {
+                let join = JoinHandle::new(charge.packet());
+                Ok((charge, join))
+            }
+            Err((lwp, error)) => Err(SpawnError { lwp, kind: SpawnErrorKind::Lwp(error) }),
         }
     }
 
-    /// The ready queue.
-    ///
-    /// # Safety
-    /// The reference ends before anything else of this type is called.
-    #[inline(always)]
-    #[expect(clippy::mut_from_ref, reason = "one host thread, and the reference does not last")]
-    unsafe fn ready(&self) -> &mut VecDeque<NonNull<Task>> {
-        // SAFETY: as the caller promises.
-        unsafe { &mut *self.ready.get() }
+    /// Spawns a future.
+    pub(super) fn spawn<F: Future + 'static>(&self, lwp: Lwp, future: F) -> Result<JoinHandle<F::Output>, SpawnError> {
+        let (charge, join) = Self::charge(&self.remote, lwp)?;
+        self.admit(spawn::future(charge, future));
+        Ok(join)
     }
 
-    /// How many are ready.
-    #[inline]
-    pub(super) fn ready_len(&self) -> usize {
-        // SAFETY: used for the length alone.
-        unsafe { self.ready() }.len()
-    }
-
-    /// Queues a task of this multiplexer, unless it is queued or finished.
-    #[inline]
-    pub(super) fn make_ready(&self, task: &Task) {
-        if !task.queued.replace(true) {
-            // SAFETY: a push runs nobody else's code.
-            unsafe { self.ready() }.push_back(NonNull::from(task));
+    /// Spawns a fiber, of that kind.
+    pub(super) fn spawn_fiber<T: 'static>(
+        &self,
+        lwp: Lwp,
+        f: impl FnOnce() -> T + 'static,
+        kind: FiberKind,
+    ) -> Result<JoinHandle<T>, SpawnError> {
+        let (charge, join) = Self::charge(&self.remote, lwp)?;
+        let taken = self.stacks.borrow_mut().take();
+        match taken {
+            Ok(stack) => {
+                self.admit(spawn::fiber(stack, charge, f, kind));
+                Ok(join)
+            }
+            Err(error) => Err(SpawnError { lwp: charge.give_back(), kind: SpawnErrorKind::NoStack(error) }),
         }
     }
 
     /// Makes a task, takes it in, and queues it.
     pub(super) fn admit(&self, birth: Birth) -> &Task {
+        // SAFETY: this stays where it is, and outlives its tasks. The lwp is held for the task, and the kernel's, as
+        // `charge` has seen.
+        let saved = unsafe {
+            match birth.slot.as_ref() {
+                Some(slot) => Saved::in_lwp(&self.home, slot),
+                None => Saved::implicit(&self.home),
+            }
+        };
         // SAFETY: nothing here runs anybody else's code.
         let task = match unsafe { &mut *self.spare.get() }.pop() {
             Some(mut spare) => {
-                Arc::get_mut(&mut spare).expect("nobody else has a spare task").renew(birth);
+                Arc::get_mut(&mut spare).expect("nobody else has a spare task").renew(birth, saved);
                 spare
             }
-            None => Task::new(&self.shared, birth),
+            None => Task::new(&self.remote, birth, saved),
         };
-        self.make_ready(&task);
+        self.queue.enqueue(&task);
         // SAFETY: a push runs nobody else's code.
         let tasks = unsafe { &mut *self.tasks.get() };
         task.place.set(u32::try_from(tasks.len()).expect("there are fewer lwps"));
@@ -156,11 +190,11 @@ impl Scheduler {
 
     fn count(&self, unfinished: usize) {
         self.unfinished.set(unfinished);
-        self.shared.load.set(unfinished);
+        self.remote.load.set(unfinished);
     }
 
     /// Takes a task out that has finished and is not queued.
-    fn dismiss(&self, task: &Task) {
+    pub(super) fn dismiss(&self, task: &Task) {
         // SAFETY: nothing here runs anybody else's code.
         let (tasks, spare) = unsafe { (&mut *self.tasks.get(), &mut *self.spare.get()) };
         let place = task.place.get();
@@ -168,7 +202,7 @@ impl Scheduler {
         if let Some(moved) = tasks.get(place as usize) {
             moved.place.set(place);
         }
-        if task.kept.close() {
+        if task.close_kept() {
             // SAFETY: the reference was kept for this, and another is in hand.
             unsafe { Arc::decrement_strong_count(Arc::as_ptr(&dismissed)) };
         }
@@ -177,252 +211,91 @@ impl Scheduler {
         }
     }
 
-    /// The task whose turn it is.
-    #[inline]
-    pub(super) fn running(&self) -> Option<&Task> {
-        // SAFETY: it is in `tasks` as long as it runs.
-        unsafe { self.running.get().as_ref() }
-    }
-
     /// Gives the next ready task its turn; `None` when nobody is ready. `main` is what the task of that name runs; the
     /// answer is `true` when that has finished.
     #[inline]
     pub(super) fn next_turn(&self, cpu: &Cpu, main: &mut dyn FnMut(&Waker) -> bool) -> Option<bool> {
-        // SAFETY: the references last for a call each, which runs nobody else's code.
-        let task = unsafe { self.ready() }.pop_front()?;
-        // SAFETY: as above.
-        ahead::fetch(unsafe { self.ready() });
+        let task = self.queue.pop()?;
         // SAFETY: what is in the queue is in `tasks`.
         Some(self.turn(cpu, unsafe { task.as_ref() }, main))
     }
 
     #[inline(always)]
     fn turn(&self, cpu: &Cpu, task: &Task, main: &mut dyn FnMut(&Waker) -> bool) -> bool {
-        // SAFETY: only its end changes which body it has.
-        let body = unsafe { &*task.body.get() };
-        if matches!(body, Body::Finished) {
+        // SAFETY: the body is shared, but for a future, which this alone uses, and which does not run yet.
+        let body = task.body.get();
+        // SAFETY: as above.
+        if matches!(unsafe { &*body }, Body::Finished) {
             self.dismiss(task);
             return false;
         }
+        if task.ending.get() != Ending::No && !self.may_have_turn(task) {
+            return false;
+        }
         task.queued.set(false);
-        self.running.set(task);
-        self.resume(cpu, task);
-        let finished = match body {
-            Body::Fiber(fiber) | Body::Guest(fiber) => {
-                // SAFETY: it is not done, since the body would be another, and stays in its task.
-                let finished = unsafe { fiber.resume() };
-                task.ahead.set(fiber.ahead());
-                finished
+        self.queue.begin(task);
+        task.saved.resume(cpu);
+        // SAFETY: a body is taken out by its last turn alone. A fiber is there, neither done nor running, and stays in its place.
+        let finished = unsafe {
+            match &mut *body {
+                Body::Fiber(_) | Body::Guest(_) => self.resume(task),
+                Body::Future(future) => future.as_mut().poll(&mut TaskContext::from_waker(task.waker())).is_ready(),
+                Body::Main => main(task.waker()),
+                Body::Finished => true,
             }
-            Body::Future(_) => task.poll(),
-            Body::Main => main(task.waker()),
-            Body::Finished => true,
         };
-        self.suspend(cpu, task);
-        self.running.set(ptr::null());
-        finished && self.finish(task)
+        if finished {
+            return self.finish(cpu, task);
+        }
+        task.saved.suspend(cpu);
+        self.queue.end();
+        if task.ending.get() != Ending::No {
+            self.after_turn(task);
+        }
+        false
     }
 
-    /// Makes the task's context the host thread's.
+    /// Runs a fiber until it suspends or has finished. Whether it has finished.
+    ///
+    /// # Safety
+    /// The task's body is a fiber, which is neither done nor runs.
     #[inline(always)]
-    fn resume(&self, cpu: &Cpu, task: &Task) {
-        cpu.current.set(task.current.get());
-        if task.current.get() != task.slot {
-            self.resume_elsewhere(cpu, task);
-        }
-        if let Some(slot) = task.slot() {
-            slot.turn(task.handle);
-        }
-    }
-
-    /// Keeps the task's context for its next turn.
-    #[inline(always)]
-    fn suspend(&self, cpu: &Cpu, task: &Task) {
-        task.current.set(cpu.current.get());
-        if task.current.get() != task.slot {
-            self.suspend_elsewhere(cpu, task);
-        }
-        if let Some(slot) = task.slot() {
-            slot.turn(task.handle);
+    pub(super) unsafe fn resume(&self, task: &Task) -> bool {
+        // SAFETY: the body stays; as the caller promises. It does not move, since the task does not.
+        unsafe {
+            let Some((fiber, _)) = task.fiber() else { return true };
+            let finished = fiber.resume();
+            task.ahead.set(fiber.ahead());
+            finished
         }
     }
 
-    /// `resume` for a task that has left its lwp.
-    #[cold]
-    fn resume_elsewhere(&self, cpu: &Cpu, task: &Task) {
-        // SAFETY: the task does not run yet.
-        if let Some(context) = unsafe { &mut *task.rare.get() }.elsewhere.take() {
-            cpu.set_context(*context);
-        }
-    }
-
-    /// `suspend` for a task that is not in its lwp.
-    #[cold]
-    fn suspend_elsewhere(&self, cpu: &Cpu, task: &Task) {
-        let context = cpu.context();
-        if !ptr::eq(context.kernel, Arc::as_ptr(self.kernel.inner())) {
-            // SAFETY: the task does not run any more.
-            unsafe { &mut *task.rare.get() }.elsewhere = Some(Box::new(context));
-            cpu.set_context(self.home.get());
-        }
-    }
-
-    /// Clears up after a task that has had its last turn. Whether it was `main`.
-    fn finish(&self, task: &Task) -> bool {
+    /// Clears up after a task that has had its last turn, which is this one. Whether it was `main`.
+    pub(super) fn finish(&self, cpu: &Cpu, task: &Task) -> bool {
+        let mut panic = None;
+        // SAFETY: its context is still the host thread's.
+        unsafe { Saved::end(cpu, &self.home, &mut panic) };
+        exit::discard(panic);
+        self.queue.end();
         // SAFETY: the task does not run any more.
         let body = std::mem::replace(unsafe { &mut *task.body.get() }, Body::Finished);
         let main = matches!(body, Body::Main);
-        self.put_away(body);
-        if task.current.get() != self.home.get().current {
-            let mut panic = None;
-            self.leave(task, &mut panic);
-            std::mem::forget(panic);
-        }
-        self.forget(task);
-        main
-    }
-
-    /// Takes back the stack of a fiber that has finished. Of a future all parts are gone already.
-    fn put_away(&self, body: Body) {
+        // Of a future all parts are gone already.
         if let Body::Fiber(fiber) | Body::Guest(fiber) = body
             && fiber.done()
         {
             self.stacks.borrow_mut().put(fiber.into_stack());
         }
-    }
-
-    /// Lets go of the lwp to which a task has switched and not come back. Keeps the first panic of what then ends.
-    #[cold]
-    fn leave(&self, task: &Task, panic: &mut Option<Panic>) {
-        // SAFETY: the task does not run any more.
-        let elsewhere = unsafe { &mut *task.rare.get() }.elsewhere.take();
-        let here = || Context { current: task.current.get(), ..self.home.get() };
-        let left = elsewhere.map_or_else(here, |context| *context);
-        // SAFETY: the context was the task's, which has no more turns; the thread's stay keeps its kernel.
-        unsafe { implicit::let_go(left, panic) };
+        self.forget(task);
+        main
     }
 
     /// Forgets a task that has finished, as soon as it is not queued.
-    fn forget(&self, task: &Task) {
-        // SAFETY: the task does not run any more.
+    pub(super) fn forget(&self, task: &Task) {
         task.leave_interrupts();
         self.count(self.unfinished.get() - usize::from(task.counts()));
         if !task.queued.replace(true) {
             self.dismiss(task);
-        }
-    }
-
-    /// Ends a task that has not finished: its future is dropped, its fiber unwound, in its lwp. Keeps the first panic of
-    /// that.
-    pub(super) fn cancel(&self, task: &Task, panic: &mut Option<Panic>) {
-        // SAFETY: only its end, which is this, changes which body it has.
-        let body = unsafe { &*task.body.get() };
-        if matches!(body, Body::Finished) {
-            return;
-        }
-        task.cancelled.set(true);
-        self.running.set(task);
-        cpu(|cpu| self.resume(cpu, task));
-        if let Body::Fiber(fiber) | Body::Guest(fiber) = body
-            && fiber.started()
-        {
-            // It unwinds, or is a guest, which cannot be suspended any more.
-            // SAFETY: it is not done, and stays in its task.
-            while !unsafe { fiber.resume() } {}
-        }
-        // SAFETY: the task does not run any more.
-        let body = std::mem::replace(unsafe { &mut *task.body.get() }, Body::Finished);
-        match body {
-            Body::Fiber(fiber) | Body::Guest(fiber) if fiber.done() => {
-                self.put_away(Body::Fiber(fiber));
-                // SAFETY: as above.
-                if let Some(first) = unsafe { &mut *task.rare.get() }.panic.take() {
-                    exit::catch(|| std::panic::resume_unwind(first), panic);
-                }
-            }
-            _ => {
-                exit::catch(|| drop(body), panic);
-            }
-        }
-        cpu(|cpu| {
-            self.suspend(cpu, task);
-            cpu.current.set(self.home.get().current);
-        });
-        self.running.set(ptr::null());
-        self.leave(task, panic);
-        self.forget(task);
-    }
-
-    /// Ends all tasks. No more turns are given.
-    pub(super) fn cancel_all(&self, panic: &mut Option<Panic>) {
-        // What ends may wake others, but spawns no more: the inbox is closed.
-        // SAFETY: the reference lasts for a look.
-        while let Some(task) = unsafe { &*self.tasks.get() }.last().cloned() {
-            self.cancel(&task, panic);
-            // SAFETY: as above. Queued, it was left for its turn to be dismissed.
-            if unsafe { &*self.tasks.get() }.last().is_some_and(|last| Arc::ptr_eq(last, &task)) {
-                self.dismiss(&task);
-            }
-        }
-        // SAFETY: nothing here runs anybody else's code.
-        unsafe { self.ready() }.clear();
-    }
-}
-
-impl Driver for Scheduler {
-    fn fiber(&self) -> Option<&Waker> {
-        self.running().filter(|task| !task.fiber.get().is_null()).map(Task::waker)
-    }
-
-    fn is_turn_of(&self, slot: *const Slot) -> bool {
-        self.running().is_some_and(|task| ptr::eq(task.slot, slot))
-    }
-
-    fn sleep(&self, host: &[(Arc<HostFd>, Events)], deadline: Option<Instant>) -> Result<()> {
-        let task = self.running().ok_or(Errno::EDEADLK)?;
-        if !task.may_wait() {
-            return Err(Errno::EINTR);
-        }
-        let _armed = match (host, deadline) {
-            ([], None) => None,
-            _ => Some(self.arm(task.waker(), host, deadline)?),
-        };
-        task.suspend();
-        // A guest that was cancelled meanwhile comes back to this.
-        if task.may_wait() { Ok(()) } else { Err(Errno::EINTR) }
-    }
-
-    fn suspended(&self) -> u64 {
-        self.running().map_or(0, |task| task.suspended.get())
-    }
-
-    #[inline]
-    fn stay_in(&self, interrupts: &Arc<WaitQueue>) {
-        if let Some(task) = self.running()
-            && !ptr::eq(task.interrupts.get(), Arc::as_ptr(interrupts))
-        {
-            task.enter(interrupts);
-        }
-    }
-
-    fn arm(&self, waker: &Waker, host: &[(Arc<HostFd>, Events)], deadline: Option<Instant>) -> Result<Armed> {
-        let mut armed = Armed { driver: self.shared.id, host: Default::default(), timer: None };
-        for (fd, events) in host {
-            armed.host.push(self.reactor.watch(fd, *events, waker)?);
-        }
-        armed.timer = deadline.map(|deadline| self.timers.add(deadline, waker));
-        Ok(armed)
-    }
-
-    fn disarm(&self, armed: &Armed) {
-        if armed.driver != self.shared.id {
-            return;
-        }
-        for &key in &armed.host {
-            self.reactor.leave(key);
-        }
-        if let Some(timer) = armed.timer {
-            self.timers.remove(timer);
         }
     }
 }

@@ -5,9 +5,8 @@ use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use super::join::JoinHandle;
 use super::scheduler;
-use super::spawn::{SpawnError, SpawnErrorKind};
+use super::spawn::{JoinHandle, SpawnError, SpawnErrorKind};
 use super::task::Body;
 use crate::errno::{Errno, Result};
 use crate::lwproc::Lwp;
@@ -24,11 +23,8 @@ use crate::wait::watch::Watch;
 pub fn yield_now() {
     let yielded = scheduler::with(|scheduler| {
         let Some(scheduler) = scheduler else { return false };
-        let Some(task) = scheduler.running().filter(|task| !task.fiber.get().is_null()) else { return false };
-        if task.may_wait() {
-            scheduler.make_ready(task);
-            task.suspend();
-        }
+        let Some(task) = scheduler.queue.fiber() else { return false };
+        scheduler.yield_fiber(task);
         true
     });
     if !yielded {

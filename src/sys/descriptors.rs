@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{file, names};
-use crate::context::implicit::{Current, current};
+use crate::context::{Current, current};
 use crate::errno::{Errno, Result};
 use crate::fd::{self, FdFlags, FdTable, File, OpenFile, OpenFlags};
 use crate::id::{Fd, Mode};

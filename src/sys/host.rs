@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::context::implicit::current;
+use crate::context::current;
 use crate::errno::{Errno, Result};
 
 /// The longest host name, in bytes.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::context::implicit::current;
+use crate::context::current;
 use crate::cred::Cred;
 use crate::errno::Result;
 use crate::id::{Gid, Pid, Uid};
@@ -32,8 +32,7 @@ pub fn getlwpid() -> u64 {
 /// The credentials, through the lwp's own copy.
 #[inline]
 pub(super) fn with_cred<R>(look: impl FnOnce(&Cred) -> R) -> R {
-    // SAFETY: this thread holds the current lwp, and looking at credentials lets go of nothing.
-    current(|current| look(unsafe { &current.slot().identity().get().cred }))
+    current(|current| current.cred(look))
 }
 
 /// The real user.

@@ -41,7 +41,7 @@ pub use socket::{
 };
 pub use time::{Clock, clock_getres, clock_gettime, nanosleep};
 
-use crate::context::implicit::current;
+use crate::context::current;
 use crate::errno::Result;
 use crate::fd::OpenFile;
 use crate::id::Fd;

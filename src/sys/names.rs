@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::file;
-use crate::context::implicit::current;
+use crate::context::current;
 use crate::cred::Cred;
 use crate::errno::{Errno, Result};
 use crate::fd::{DirEntry, OpenFile, OpenFlags, Stat};
@@ -25,14 +25,15 @@ fn with_namei<R>(base: Option<&Place>, f: impl FnOnce(&Namei<'_>) -> R) -> R {
     current(|current| {
         let proc = current.proc();
         let cwd = proc.cwd.load();
-        // SAFETY: this thread holds the current lwp, and no walk lets go of it or comes here again.
-        let cred = unsafe { &current.slot().identity().get().cred };
-        f(&Namei {
-            namespace: &current.kernel().namespace,
-            cred,
-            root: &cwd.root,
-            base: base.unwrap_or(&cwd.dir),
-            umask: proc.umask(),
+        // No walk comes here again.
+        current.cred(|cred| {
+            f(&Namei {
+                namespace: &current.kernel().namespace,
+                cred,
+                root: &cwd.root,
+                base: base.unwrap_or(&cwd.dir),
+                umask: proc.umask(),
+            })
         })
     })
 }

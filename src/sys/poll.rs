@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::call::{Call, block};
 use super::file;
-use crate::context::implicit::current;
+use crate::context::current;
 use crate::errno::{Errno, Result};
 use crate::fd::OpenFile;
 use crate::id::Fd;

@@ -1,6 +1,6 @@
 //! Limits of the current process.
 
-use crate::context::implicit::current;
+use crate::context::current;
 use crate::errno::Result;
 use crate::proc::limits::{Resource, Rlimit};
 

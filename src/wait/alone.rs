@@ -15,7 +15,6 @@ use std::time::Instant;
 use smallvec::SmallVec;
 
 use crate::errno::Result;
-use crate::lwp::Slot;
 use crate::wait::driver::{self, Armed, Driver, Watched};
 use crate::wait::hostfd::HostFd;
 use crate::wait::watch::Events;
@@ -91,11 +90,6 @@ impl Drop for Entered<'_> {
 }
 
 impl Driver for Alone {
-    fn is_turn_of(&self, slot: *const Slot) -> bool {
-        // SAFETY: the outer one is there still, since this one takes its place for a time within its own.
-        self.outer.get().is_some_and(|outer| unsafe { outer.as_ref() }.is_turn_of(slot))
-    }
-
     fn tells_edges(&self) -> bool {
         false
     }

@@ -13,7 +13,6 @@ use std::time::Instant;
 use smallvec::SmallVec;
 
 use crate::errno::{Errno, Result};
-use crate::lwp::Slot;
 use crate::sync::{AtomicU64, Ordering, host_local};
 use crate::wait::hostfd::HostFd;
 use crate::wait::watch::{Events, WaitQueue};
@@ -25,9 +24,6 @@ pub(crate) trait Driver {
         None
     }
 
-    /// Whether `slot` is that of the lwp whose turn it is.
-    fn is_turn_of(&self, slot: *const Slot) -> bool;
-
     /// Suspends the fiber that runs until its waker is woken, one of `host` is ready, or `deadline`. May also come back
     /// for no reason.
     ///
@@ -38,9 +34,15 @@ pub(crate) trait Driver {
         Err(Errno::EDEADLK)
     }
 
-    /// How often the fiber that runs was suspended.
+    /// A number that is another one after the fiber that runs was suspended.
     fn suspended(&self) -> u64 {
         0
+    }
+
+    /// Whoever runs is about to be told `EINTR`, since its process was killed. Not more than once in a turn: a fiber comes back
+    /// from this in its next one; a future that is answered `false` is to be pending until then.
+    fn interrupted(&self) -> bool {
+        true
     }
 
     /// Sees to it that the fiber that runs is entered in `interrupts`, and in no other of these: it stays there over its

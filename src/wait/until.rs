@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use crate::context::implicit::current;
+use crate::context::current;
 use crate::errno::{Errno, Result};
 use crate::sync::host_local;
 #[cfg(not(loom))]

@@ -55,10 +55,10 @@ pub(super) struct Reactor {
 
 /// What ends a [`poll`](Reactor::poll) that waits, or the next one to come; from any thread.
 #[derive(Debug)]
-pub(super) struct Notifier(OwnedFd);
+pub(in crate::mux) struct Notifier(OwnedFd);
 
 impl Notifier {
-    pub(super) fn notify(&self) {
+    pub(in crate::mux) fn notify(&self) {
         // Each write is an edge: the counter is never emptied. It is full after 2^64 rings.
         let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
     }

@@ -25,6 +25,6 @@ pub(super) use fiber::Fiber;
 #[cfg(not(loom))]
 pub(super) use pool::StackPool;
 #[cfg(not(loom))]
-use slab::Stack;
+pub(super) use slab::Stack;
 #[cfg(not(loom))]
 pub use trim::trim_stack;

@@ -13,6 +13,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 
+use crate::context::exit::discard_panic_of;
 use crate::errno::Errno;
 use crate::sync::{AtomicU32, Ordering};
 
@@ -28,8 +29,8 @@ pub enum JoinError {
     /// It panicked, with this payload.
     #[error("it panicked{}", message(.0))]
     Panicked(Box<dyn Any + Send>),
-    /// Its multiplexer was dropped before it had finished.
-    #[error("its multiplexer was dropped before it had finished")]
+    /// It was cancelled before it had finished: its multiplexer was dropped, or its process killed.
+    #[error("it was cancelled before it had finished")]
     Cancelled,
     /// The process of the one who waits was killed. The handle is as good as before.
     #[error("interrupted")]
@@ -89,7 +90,8 @@ impl<T> Packet<T> {
             // SAFETY: this took it out of WAITING.
             let waker = unsafe { &mut *self.waker.get() }.take();
             if let Some(waker) = waker {
-                waker.wake();
+                // A waker that panics is not the task's fault.
+                discard_panic_of(|| waker.wake());
             }
         }
     }
@@ -134,5 +136,14 @@ impl<T> Packet<T> {
         self.state.store(TAKEN, Ordering::Relaxed);
         // SAFETY: the handle's from FINISHED on, which the caller saw with Acquire.
         unsafe { &mut *self.result.get() }.take().unwrap_or(Err(JoinError::Taken))
+    }
+}
+
+impl<T> Drop for Packet<T> {
+    /// A result that nobody took is dropped by whoever went last, the task or the handle: neither is to suffer for its panic.
+    fn drop(&mut self) {
+        let (result, waker) = (self.result.get_mut().take(), self.waker.get_mut().take());
+        discard_panic_of(|| drop(result));
+        discard_panic_of(|| drop(waker));
     }
 }

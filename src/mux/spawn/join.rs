@@ -9,8 +9,8 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use super::packet::{JoinError, Packet};
-use super::scheduler::{self, Scheduler};
 use crate::errno::Errno;
+use crate::mux::task::queue::running;
 use crate::wait;
 
 /// Waits for a fiber or task and takes its result: from a host thread or a fiber by [`join`](Self::join), in a future by
@@ -35,8 +35,8 @@ pub struct JoinHandle<T> {
 }
 
 impl<T> JoinHandle<T> {
-    pub(super) fn new(packet: Arc<Packet<T>>) -> Self {
-        Self { packet }
+    pub(in crate::mux) fn new(packet: &Arc<Packet<T>>) -> Self {
+        Self { packet: Arc::clone(packet) }
     }
 
     /// Waits for the task and takes its result.
@@ -79,9 +79,7 @@ impl<T> JoinHandle<T> {
     /// Whether it is the running task's own handle.
     fn is_own(&self) -> bool {
         let packet = Arc::as_ptr(&self.packet).cast();
-        scheduler::with(|scheduler| {
-            scheduler.and_then(Scheduler::running).is_some_and(|task| ptr::eq(task.packet, packet))
-        })
+        running(|task| task.is_some_and(|task| ptr::eq(task.packet, packet)))
     }
 }
 

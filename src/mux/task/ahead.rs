@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::ptr::NonNull;
 
-use super::task::Task;
+use super::Task;
 
 /// Fewer than these stay in the cache.
 const MANY: usize = 256;
@@ -30,7 +30,7 @@ pub(super) fn fetch(ready: &VecDeque<NonNull<Task>>) {
     if let Some(task) = ready.get(REST) {
         // SAFETY: what is in the queue is alive.
         let task = unsafe { task.as_ref() };
-        line(task.slot.cast());
+        line(task.saved.current().cast());
         let ahead = task.ahead.get();
         line(ahead);
         line(ahead.wrapping_add(LINE));

@@ -1,0 +1,95 @@
+//! What a task is charged with: its lwp, and the result that it owes.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+use std::sync::Arc;
+
+use super::packet::{JoinError, Packet};
+use crate::context::exit::{Panic, discard, discard_panic_of};
+use crate::errno::Errno;
+use crate::id::LwpHandle;
+use crate::lwp::{Slot, SwitchError};
+use crate::lwproc::Lwp;
+
+/// See the module. Dropped before it is discharged, it releases the lwp, and the handle learns that the task was cancelled.
+pub(in crate::mux) struct Charge<T> {
+    lwp: Option<Lwp>,
+    packet: Arc<Packet<T>>,
+    /// Whether the lwp is held for a task that has not come to be.
+    held: bool,
+    owed: bool,
+}
+
+impl<T> Charge<T> {
+    /// Takes the lwp, to be held from now on, by the charge and then by its task.
+    pub(in crate::mux) fn new(lwp: Lwp) -> Result<Self, (Lwp, SwitchError)> {
+        match lwp.hold() {
+            Ok(()) => Ok(Self { lwp: Some(lwp), packet: Packet::new(), held: true, owed: true }),
+            Err(error) => Err((lwp, error)),
+        }
+    }
+
+    /// Where the result will be.
+    pub(in crate::mux) fn packet(&self) -> &Arc<Packet<T>> {
+        &self.packet
+    }
+
+    /// Hands the lwp over to the task that is made: from now on it is held in that one's context.
+    pub(super) fn begin(&mut self) -> (*const Slot, LwpHandle) {
+        self.held = false;
+        let lwp = self.lwp.as_ref().expect("it goes with the charge");
+        (lwp.slot().map_or(ptr::null(), ptr::from_ref), lwp.handle())
+    }
+
+    /// Releases the lwp, which ends its process if it was the last, and delivers the result then.
+    pub(super) fn discharge(&mut self, result: std::thread::Result<T>) {
+        let released = self.release();
+        self.deliver(match (result, released) {
+            (Ok(value), None) => Ok(value),
+            (Err(panic), released) => {
+                discard(released);
+                Err(JoinError::Panicked(panic))
+            }
+            (Ok(value), Some(panic)) => {
+                discard_panic_of(|| drop(value));
+                Err(JoinError::Panicked(panic))
+            }
+        });
+    }
+
+    /// The lwp back, of a task that never came to be and whose handle nobody has.
+    pub(in crate::mux) fn give_back(mut self) -> Lwp {
+        self.owed = false;
+        let lwp = self.lwp.take().expect("it goes with the charge");
+        lwp.let_go();
+        lwp
+    }
+
+    /// Ends a fiber for which there is no stack.
+    pub(in crate::mux) fn no_stack(mut self, error: Errno) {
+        discard(self.release());
+        self.deliver(Err(JoinError::NoStack(error)));
+    }
+
+    /// Answers the panic of what ended with it.
+    fn release(&mut self) -> Option<Panic> {
+        let lwp = self.lwp.take()?;
+        let held = std::mem::take(&mut self.held);
+        catch_unwind(AssertUnwindSafe(|| if held { lwp.release_held() } else { drop(lwp) })).err()
+    }
+
+    fn deliver(&mut self, result: Result<T, JoinError>) {
+        self.owed = false;
+        // SAFETY: `owed` was set till now: this is the one time.
+        unsafe { self.packet.finish(result) };
+    }
+}
+
+impl<T> Drop for Charge<T> {
+    fn drop(&mut self) {
+        if self.owed {
+            discard(self.release());
+            self.deliver(Err(JoinError::Cancelled));
+        }
+    }
+}

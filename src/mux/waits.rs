@@ -1,0 +1,169 @@
+//! How tasks wait: a fiber is suspended, a future has its waker armed.
+
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Instant;
+
+use super::scheduler::Scheduler;
+use super::task::ending::{Cancelled, Order, Unwinding as Unwound};
+use super::task::{Task, Unwinding};
+use crate::errno::{Errno, Result};
+use crate::wait::driver::{Armed, Driver};
+use crate::wait::hostfd::HostFd;
+use crate::wait::watch::{Events, WaitQueue};
+
+impl Scheduler {
+    /// The fiber that runs lets others go first.
+    #[inline]
+    pub(super) fn yield_fiber(&self, task: &Task) {
+        if self.before_wait(task).is_ok() {
+            self.queue.enqueue(task);
+            self.suspend(task);
+        }
+    }
+
+    /// Before the fiber that runs waits.
+    ///
+    /// # Errors
+    /// `EINTR`: it does not. It was cancelled; or it unwinds, and is told so once.
+    #[inline]
+    fn before_wait(&self, task: &Task) -> Result<()> {
+        if task.ending.get().is_cancelled() {
+            return self.cancelled_wait(task);
+        }
+        if std::thread::panicking() {
+            return self.wait_in_panic(task);
+        }
+        task.rare.unwinding.set(Unwinding::No);
+        Ok(())
+    }
+
+    /// The host thread unwinds: for this fiber, for one that is suspended in it, or for whoever runs the multiplexer.
+    #[cold]
+    fn wait_in_panic(&self, task: &Task) -> Result<()> {
+        let unwinding = &task.rare.unwinding;
+        match unwinding.get() {
+            Unwinding::Told | Unwinding::Midway => unwinding.set(Unwinding::Midway),
+            _ if self.unwinding.get() == 0 => {
+                unwinding.set(Unwinding::Told);
+                return Err(Errno::EINTR);
+            }
+            _ => unwinding.set(Unwinding::Unsure),
+        }
+        Ok(())
+    }
+
+    /// Suspends the fiber that runs until its next turn. One that is cancelled then is unwound from here, or told so by its
+    /// next wait.
+    #[inline]
+    fn suspend(&self, task: &Task) {
+        let midway = task.rare.unwinding.get() == Unwinding::Midway;
+        if midway {
+            self.unwinding.set(self.unwinding.get() + 1);
+        }
+        // SAFETY: it is the task's fiber that runs, and its body stays. What this thread has of its own is not held here; whether
+        // it unwinds is taken care of.
+        unsafe {
+            if let Some((fiber, _)) = task.fiber() {
+                fiber.suspend();
+            }
+        }
+        if midway {
+            self.unwinding.set(self.unwinding.get() - 1);
+        }
+        if task.ending.get().is_cancelled() {
+            // Where this is `EINTR`, whoever waits is told so when he looks whether he may wait on.
+            let _ = self.cancelled_wait(task);
+        }
+    }
+
+    /// A cancelled fiber waits.
+    ///
+    /// # Errors
+    /// `EINTR`. Or it unwinds, or never comes back.
+    #[cold]
+    fn cancelled_wait(&self, task: &Task) -> Result<()> {
+        // SAFETY: its body stays as long as it runs.
+        let Some((fiber, unwinds)) = (unsafe { task.fiber() }) else { return Err(Errno::EINTR) };
+        let midway = match task.rare.unwinding.get() {
+            Unwinding::No => std::thread::panicking() && self.unwinding.get() == 0,
+            _ => std::thread::panicking(),
+        };
+        match Cancelled::waits(&task.ending, unwinds && !midway) {
+            Order::Interrupt => Err(Errno::EINTR),
+            // Without the report of a panic: it is none.
+            Order::Unwind => std::panic::resume_unwind(Box::new(Unwound)),
+            Order::Abandon => loop {
+                // SAFETY: as in `suspend`. It is never resumed.
+                unsafe { fiber.suspend() };
+            },
+        }
+    }
+}
+
+impl Driver for Scheduler {
+    fn fiber(&self) -> Option<&Waker> {
+        self.queue.fiber().map(Task::waker)
+    }
+
+    fn sleep(&self, host: &[(Arc<HostFd>, Events)], deadline: Option<Instant>) -> Result<()> {
+        let task = self.queue.fiber().ok_or(Errno::EDEADLK)?;
+        self.before_wait(task)?;
+        let _armed = match (host, deadline) {
+            ([], None) => None,
+            _ => Some(self.arm(task.waker(), host, deadline)?),
+        };
+        self.suspend(task);
+        if task.ending.get().is_cancelled() { Err(Errno::EINTR) } else { Ok(()) }
+    }
+
+    fn suspended(&self) -> u64 {
+        self.queue.turn()
+    }
+
+    fn interrupted(&self) -> bool {
+        let Some(task) = self.queue.running() else { return true };
+        self.kill(task);
+        if task.rare.interrupted.replace(self.queue.turn()) != self.queue.turn() {
+            return true;
+        }
+        // Told so in this turn already: others go first.
+        if task.on_fiber.get() {
+            self.yield_fiber(task);
+            task.rare.interrupted.set(self.queue.turn());
+            return true;
+        }
+        self.queue.enqueue(task);
+        false
+    }
+
+    #[inline]
+    fn stay_in(&self, interrupts: &Arc<WaitQueue>) {
+        if let Some(task) = self.queue.running()
+            && !std::ptr::eq(task.interrupts.get(), Arc::as_ptr(interrupts))
+        {
+            task.enter(interrupts);
+        }
+    }
+
+    fn arm(&self, waker: &Waker, host: &[(Arc<HostFd>, Events)], deadline: Option<Instant>) -> Result<Armed> {
+        let mut armed = Armed { driver: self.remote.id, host: Default::default(), timer: None };
+        for (fd, events) in host {
+            armed.host.push(self.reactor.watch(fd, *events, waker)?);
+        }
+        armed.timer = deadline.map(|deadline| self.timers.add(deadline, waker));
+        Ok(armed)
+    }
+
+    fn disarm(&self, armed: &Armed) {
+        if armed.driver != self.remote.id {
+            return;
+        }
+        for &key in &armed.host {
+            self.reactor.leave(key);
+        }
+        if let Some(timer) = armed.timer {
+            self.timers.remove(timer);
+        }
+    }
+}
