@@ -1,5 +1,7 @@
 //! The multiplexer: fibers and futures, each in its lwp, on one host thread.
 
+#[path = "../common/apart.rs"]
+mod apart;
 mod contexts;
 mod edges;
 mod ends;
@@ -9,6 +11,7 @@ mod joining;
 mod muxes;
 mod runaway;
 mod sockets;
+mod soundness;
 mod stacks;
 mod threads;
 
