@@ -57,7 +57,7 @@ impl Task<'_> {
 fn run(kernel: &Kernel, lwp: UnlessFailed<Lwp>, turns: impl FnOnce(&Task<'_>)) {
     nest(kernel.inner(), |_| {
         let home = Home::new(kernel.inner());
-        lwp.hold().expect("nobody else knows it yet");
+        lwp.hold(1).expect("nobody else knows it yet");
         // SAFETY: `home` is there to the end, and the lwp was taken just now.
         let saved = unsafe { Saved::in_lwp(&home, lwp.slot().expect("it has one")) };
         let task = Task { kernel, lwp: &lwp, saved };
@@ -103,7 +103,7 @@ const IDLE_BETWEEN: Model = Model {
     run: || {
         turns(|lwp| {
             lwp.let_go();
-            while lwp.hold().is_err() {
+            while lwp.hold(1).is_err() {
                 loom::thread::yield_now();
             }
         });

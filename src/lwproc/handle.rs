@@ -150,13 +150,12 @@ impl Lwp {
         context.is_in(self.kernel.inner()) && context.dedicated().is_some_and(|slot| slot.handle() == self.id.handle())
     }
 
-    /// Takes it for a task, to be held by that from now on.
+    /// Takes it for a task on host thread `host`, to be held by that from now on.
     ///
     /// # Errors
     /// As for [`try_enter`](Self::try_enter).
-    pub(crate) fn hold(&self) -> std::result::Result<(), SwitchError> {
-        let slot = self.slot().ok_or(SwitchError::Stale)?;
-        slot.claim_owned(self.id.handle(), cpu(|cpu| cpu.host()))
+    pub(crate) fn hold(&self, host: u32) -> std::result::Result<(), SwitchError> {
+        self.slot().ok_or(SwitchError::Stale)?.claim_owned(self.id.handle(), host)
     }
 
     /// Lets go of it, which was held for a task that has not come to be.
@@ -168,14 +167,15 @@ impl Lwp {
         }
     }
 
-    /// Releases it, which is held for a task that has not come to be.
-    pub(crate) fn release_held(self) {
+    /// Runs `first` in it and releases it, which is held for a task that has not come to be.
+    pub(crate) fn release_held(self, first: impl FnOnce()) {
         let kernel = Arc::clone(self.kernel.inner());
         nest(&kernel, |nested| {
             if let Some(slot) = self.slot() {
                 // SAFETY: held, by the caller.
                 unsafe { nested.run(slot) };
             }
+            first();
             // Current, it is released where it is.
             drop(self);
         });

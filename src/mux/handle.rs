@@ -51,7 +51,7 @@ impl MuxHandle {
     where
         F: Future<Output: Send> + Send + 'static,
     {
-        self.send(lwp, |charge, _| Some(spawn::future(charge, future)))
+        self.send(lwp, future, |charge, future, _| Some(spawn::future(charge, future)))
     }
 
     /// As [`Mux::spawn_fiber`](super::Mux::spawn_fiber), from any host thread. Where the multiplexer finds no stack, the
@@ -83,26 +83,31 @@ impl MuxHandle {
         T: Send + 'static,
         F: FnOnce() -> T + Send + 'static,
     {
-        self.send(lwp, move |charge, stacks| {
+        self.send(lwp, f, move |charge, f, stacks| {
             let taken = stacks.borrow_mut().take();
             match taken {
                 Ok(stack) => Some(spawn::fiber(stack, charge, f, kind)),
                 Err(error) => {
-                    charge.no_stack(error);
+                    charge.no_stack(error, f);
                     None
                 }
             }
         })
     }
 
-    fn send<T: Send + 'static>(
+    fn send<T: Send + 'static, F: Send + 'static>(
         &self,
         lwp: Lwp,
-        birth: impl FnOnce(Charge<T>, &RefCell<StackPool>) -> Option<Birth> + Send + 'static,
+        f: F,
+        birth: impl FnOnce(Charge<T>, F, &RefCell<StackPool>) -> Option<Birth> + Send + 'static,
     ) -> Result<JoinHandle<T>, SpawnError> {
         let (charge, join) = Scheduler::charge(&self.remote, lwp)?;
+        let mut sent = Sent(Some((charge, f)));
         self.remote.load.sent();
-        self.remote.send(Message::Spawn(Box::new(|stacks| birth(charge, stacks))));
+        self.remote.send(Message::Spawn(Box::new(move |stacks| {
+            let (charge, f) = sent.0.take()?;
+            birth(charge, f, stacks)
+        })));
         Ok(join)
     }
 
@@ -130,6 +135,17 @@ impl MuxHandle {
     /// Whether it was dropped.
     pub fn is_closed(&self) -> bool {
         self.remote.inbox().is_closed()
+    }
+}
+
+/// What is on its way to be made a task of. Dropped before that, it is cancelled: what was to run is dropped in its lwp.
+struct Sent<T, F>(Option<(Charge<T>, F)>);
+
+impl<T, F> Drop for Sent<T, F> {
+    fn drop(&mut self) {
+        if let Some((charge, f)) = self.0.take() {
+            charge.cancel(f);
+        }
     }
 }
 

@@ -125,7 +125,7 @@ impl Scheduler {
         if remote.inbox().is_closed() {
             return Err(SpawnError { lwp, kind: SpawnErrorKind::Closed });
         }
-        match Charge::new(lwp) {
+        match Charge::new(lwp, remote.host) {
             Ok(charge) => {
                 let join = JoinHandle::new(charge.packet());
                 Ok((charge, join))

@@ -44,6 +44,8 @@ pub(crate) struct Lwp {
     /// Known as soon as it was made.
     pub(crate) id: Option<LwpId>,
     lives: bool,
+    /// A `Lwp` has it, or a task that was spawned with one.
+    pub(crate) owned: bool,
     /// Its owner has gone while somebody else held it: that one ends it when he lets go of it.
     orphan: bool,
 }
@@ -206,6 +208,12 @@ impl Model {
         }
     }
 
+    /// As [`claim`](Self::claim), for one who is to own it.
+    pub(crate) fn adopt(&self, kernel: KernelNo, lwp: LwpNo) -> Result<(), SwitchError> {
+        self.claim(kernel, lwp)?;
+        if self.lwps[lwp].owned { Err(SwitchError::Owned) } else { Ok(()) }
+    }
+
     /// The process in which `actor` is for calls of `kernel`.
     pub(crate) fn proc_in(&self, actor: ActorNo, kernel: KernelNo) -> ProcNo {
         match self.actors[actor].current {
@@ -305,7 +313,7 @@ impl Model {
     /// A lwp, which nobody holds yet. Its id is not known yet.
     pub(crate) fn make_lwp(&mut self, proc: ProcNo) -> LwpNo {
         self.procs[proc].lwps += 1;
-        self.lwps.push(Lwp { proc, id: None, lives: true, orphan: false });
+        self.lwps.push(Lwp { proc, id: None, lives: true, owned: false, orphan: false });
         self.lwps.len() - 1
     }
 

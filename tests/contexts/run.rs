@@ -284,7 +284,11 @@ impl Stage {
             Op::FromId { lwp, elsewhere } => self.from_id(me, lwp, elsewhere),
             Op::IntoId { handle } => {
                 if let Some((lwp, handle)) = self.take(handle) {
-                    let id = self.state().model.lwps[lwp].id;
+                    let id = {
+                        let known = &mut self.state().model.lwps[lwp];
+                        known.owned = false;
+                        known.id
+                    };
                     self.expect(me, op, Some(handle.into_id()), id);
                 }
             }
@@ -561,7 +565,9 @@ impl Stage {
         match kernel.spawn(options) {
             Ok(handle) => {
                 self.learn(me, lwp, Some(handle.id()), Some((proc, handle.pid())));
-                self.state().handles.push((lwp, handle));
+                let mut state = self.state();
+                state.model.lwps[lwp].owned = true;
+                state.handles.push((lwp, handle));
             }
             Err(error) => self.fails(format!("{me} spawns: {error}")),
         }
@@ -579,6 +585,7 @@ impl Stage {
         };
         let lwp = state.model.make_lwp(proc);
         let id = made.id();
+        state.model.lwps[lwp].owned = true;
         state.handles.push((lwp, made));
         drop(state);
         self.expect(me, "Lwp::newlwp", Ok(()), expected);
@@ -591,7 +598,7 @@ impl Stage {
             match state.lwp(target) {
                 Some(lwp) => {
                     let kernel = state.model.kernel_of(lwp) ^ usize::from(elsewhere);
-                    (kernel, state.model.lwps[lwp].id, lwp, state.model.claim(kernel, lwp))
+                    (kernel, state.model.lwps[lwp].id, lwp, state.model.adopt(kernel, lwp))
                 }
                 None => {
                     let kernel = state.kernel(me, elsewhere);
@@ -602,7 +609,11 @@ impl Stage {
         let Some(id) = id else { return };
         match Lwp::from_id(&self.kernels[kernel], id) {
             Ok(handle) => {
-                self.state().handles.push((lwp, handle));
+                {
+                    let mut state = self.state();
+                    state.model.lwps[lwp].owned = true;
+                    state.handles.push((lwp, handle));
+                }
                 self.expect(me, "from_id", Ok(()), expected);
             }
             Err(error) => self.expect(me, "from_id", Err(error), expected),

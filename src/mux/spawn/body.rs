@@ -14,6 +14,10 @@ use crate::mux::stack::{Fiber, Stack};
 use crate::mux::task::queue::running;
 use crate::mux::task::{Birth, Body, FiberKind, Owed};
 
+/// A function with captures of more bytes is allocated: on its way to where it runs it is moved a few times, on a stack that is
+/// not large.
+const LARGE: usize = 1 << 10;
+
 /// What is made a task of for a future.
 pub(in crate::mux) fn future<F: Future + 'static>(mut charge: Charge<F::Output>, future: F) -> Birth {
     let (slot, handle) = charge.begin();
@@ -32,10 +36,20 @@ pub(in crate::mux) fn fiber<T: 'static>(
 ) -> Birth {
     let (slot, handle) = charge.begin();
     let packet = ptr::from_ref(&**charge.packet()).cast();
-    let begun = Begun { f, charge };
-    let fiber = Fiber::new(stack, move || begun.run());
+    let fiber = if size_of_val(&f) > LARGE {
+        let f: Box<dyn FnOnce() -> T> = Box::new(f);
+        begun(stack, charge, f)
+    } else {
+        begun(stack, charge, f)
+    };
     let ahead = fiber.ahead();
     Birth { body: kind(fiber), slot, handle, packet, ahead }
+}
+
+#[inline]
+fn begun<T: 'static>(stack: Stack, charge: Charge<T>, f: impl FnOnce() -> T + 'static) -> Fiber {
+    let begun = Begun { f, charge };
+    Fiber::new(stack, move || begun.run())
 }
 
 /// What a fiber runs. Dropped before it ran, `f` goes first.

@@ -21,9 +21,9 @@ pub(in crate::mux) struct Charge<T> {
 }
 
 impl<T> Charge<T> {
-    /// Takes the lwp, to be held from now on, by the charge and then by its task.
-    pub(in crate::mux) fn new(lwp: Lwp) -> Result<Self, (Lwp, SwitchError)> {
-        match lwp.hold() {
+    /// Takes the lwp, to be held from now on, by the charge and then by its task on host thread `host`.
+    pub(in crate::mux) fn new(lwp: Lwp, host: u32) -> Result<Self, (Lwp, SwitchError)> {
+        match lwp.hold(host) {
             Ok(()) => Ok(Self { lwp: Some(lwp), packet: Packet::new(), held: true, owed: true }),
             Err(error) => Err((lwp, error)),
         }
@@ -57,6 +57,11 @@ impl<T> Charge<T> {
         });
     }
 
+    /// Drops what was to run, in the lwp, of a task that never came to be.
+    pub(in crate::mux) fn cancel<F>(mut self, f: F) {
+        discard(self.release_after(|| discard_panic_of(|| drop(f))));
+    }
+
     /// The lwp back, of a task that never came to be and whose handle nobody has.
     pub(in crate::mux) fn give_back(mut self) -> Lwp {
         self.owed = false;
@@ -65,17 +70,21 @@ impl<T> Charge<T> {
         lwp
     }
 
-    /// Ends a fiber for which there is no stack.
-    pub(in crate::mux) fn no_stack(mut self, error: Errno) {
-        discard(self.release());
+    /// Ends a fiber for which there is no stack, as [`cancel`](Self::cancel) does.
+    pub(in crate::mux) fn no_stack<F>(mut self, error: Errno, f: F) {
+        discard(self.release_after(|| discard_panic_of(|| drop(f))));
         self.deliver(Err(JoinError::NoStack(error)));
     }
 
     /// Answers the panic of what ended with it.
     fn release(&mut self) -> Option<Panic> {
+        self.release_after(|| ())
+    }
+
+    fn release_after(&mut self, first: impl FnOnce()) -> Option<Panic> {
         let lwp = self.lwp.take()?;
         let held = std::mem::take(&mut self.held);
-        catch_unwind(AssertUnwindSafe(|| if held { lwp.release_held() } else { drop(lwp) })).err()
+        catch_unwind(AssertUnwindSafe(|| if held { lwp.release_held(first) } else { drop(lwp) })).err()
     }
 
     fn deliver(&mut self, result: Result<T, JoinError>) {
