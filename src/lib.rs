@@ -101,7 +101,7 @@
 //! lwp  ->  proc
 //! cred  user  fd  limits  locals  vfs  watch  ->  hostfd
 //! table (segments indices reclaim)
-//! sync   errno   id
+//! sync   errno   id   panics
 //! ```
 //!
 //! Every concurrent protocol is a word or two with named transitions, described at the top of its file
@@ -128,6 +128,7 @@ mod loom_models;
 mod lwp;
 mod lwproc;
 pub mod mux;
+mod panics;
 mod proc;
 mod ps;
 mod sync;
