@@ -5,7 +5,6 @@ use crate::fd::FdTable;
 use crate::kernel::{FatalKind, Inner};
 use crate::lwp::Slot;
 pub(crate) use crate::panics::{Panic, catch, go_on};
-use crate::proc::locals::Locals;
 use crate::proc::{Detach, Proc};
 
 /// Releases the lwp that is current; then the implicit context is. With the last lwp of a process the process ends, in
@@ -47,7 +46,7 @@ pub(crate) unsafe fn release(kernel: &Inner, slot: &Slot) {
             close_all(&proc.fds, &mut ended.panic);
         }
         if let Some(locals) = proc.locals_if_any() {
-            drop_all(locals, &mut ended.panic);
+            locals.clear(&mut ended.panic);
         }
         // SAFETY: `end` made it dead; the one last lwp does this, once.
         unsafe { kernel.procs.remove(pid) };
@@ -79,21 +78,11 @@ fn end(proc: &Proc) -> Ended {
             // What the hooks opened.
             close_all(&proc.fds, &mut panic);
         }
-        drop_all(locals, &mut panic);
+        locals.clear(&mut panic);
     }
     proc.identity.load().user.remove_proc();
     proc.lwps.dead();
     Ended { panic, last_user }
-}
-
-/// Drops the embedder's values, and hooks that came too late to run, each in spite of the others' panics.
-fn drop_all(locals: &Locals, panic: &mut Option<Panic>) {
-    for value in locals.take_values() {
-        catch(|| drop(value), panic);
-    }
-    while let Some(hook) = locals.take_exit_hook() {
-        catch(|| drop(hook), panic);
-    }
 }
 
 /// Closes every descriptor, each in spite of the others' panics.
