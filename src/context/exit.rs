@@ -25,10 +25,14 @@ pub(crate) unsafe fn release(kernel: &Inner, slot: &Slot) {
     // SAFETY: as above. Done while the process is sure to be there.
     unsafe { slot.forget_identity() };
 
-    let ended = match proc.lwps.detach() {
+    let mut panic = None;
+    let last = match proc.lwps.detach() {
         // From here on the process is the others'.
         Detach::Remaining => None,
-        Detach::Last => Some((proc, end(proc))),
+        Detach::Last => {
+            end(proc, &mut panic);
+            Some(proc)
+        }
         Detach::Ending => fatal(kernel, FatalKind::AlreadyEnding),
     };
     cpu(|cpu| {
@@ -39,53 +43,56 @@ pub(crate) unsafe fn release(kernel: &Inner, slot: &Slot) {
     });
     // SAFETY: Running is still held, and nothing uses the lwp any more.
     unsafe { kernel.lwps.free(slot) };
-    if let Some((proc, mut ended)) = ended {
-        // What drops have left in it since. Nobody is in the process any more, so nothing comes after this: its memory
-        // goes without the embedder's code.
-        if ended.last_user {
-            close_all(&proc.fds, &mut ended.panic);
-        }
-        if let Some(locals) = proc.locals_if_any() {
-            locals.clear(&mut ended.panic);
-        }
+    if let Some(proc) = last {
+        // Nobody is in the process any more: what is left of it is memory after this.
+        empty(proc, &mut panic);
         // SAFETY: `end` made it dead; the one last lwp does this, once.
         unsafe { kernel.procs.remove(pid) };
-        go_on(ended.panic);
+        go_on(panic);
     }
 }
 
-/// A process that has ended, but for its memory.
-struct Ended {
-    /// The first panic of the embedder's part of it.
-    panic: Option<Panic>,
-    /// Nobody else uses its descriptors.
-    last_user: bool,
-}
-
-/// Runs what a process leaves to be run.
-fn end(proc: &Proc) -> Ended {
-    let mut panic = None;
-    let last_user = proc.fds.leave();
-    if last_user {
-        close_all(&proc.fds, &mut panic);
-    }
+/// Runs what a process leaves to be run, while its last lwp is current.
+fn end(proc: &Proc, panic: &mut Option<Panic>) {
+    close_if_alone(&proc.fds, panic);
     if let Some(locals) = proc.locals_if_any() {
         // One at a time: a hook may set another.
         while let Some(hook) = locals.take_exit_hook() {
-            catch(|| hook(proc.pid), &mut panic);
+            catch(|| hook(proc.pid), panic);
         }
-        if last_user {
-            // What the hooks opened.
-            close_all(&proc.fds, &mut panic);
-        }
-        locals.clear(&mut panic);
+        // What the hooks opened.
+        close_if_alone(&proc.fds, panic);
+        locals.clear(panic);
     }
+    leave(&proc.fds, panic);
     proc.identity.load().user.remove_proc();
     proc.lwps.dead();
-    Ended { panic, last_user }
 }
 
-/// Closes every descriptor, each in spite of the others' panics.
-pub(crate) fn close_all(fds: &FdTable, panic: &mut Option<Panic>) {
-    while !catch(|| fds.close_all(), panic) {}
+/// Takes out of a process that has ended what is not memory alone, so that nothing of the embedder's and nothing of the
+/// host's goes with that memory, whenever it goes.
+fn empty(proc: &Proc, panic: &mut Option<Panic>) {
+    // What drops have left in it since.
+    if let Some(locals) = proc.locals_if_any() {
+        locals.clear(panic);
+    }
+}
+
+/// Closes what a process that ends has open, unless other processes use the table.
+fn close_if_alone(fds: &FdTable, panic: &mut Option<Panic>) {
+    if fds.has_one_user() {
+        fds.close_all(panic);
+    }
+}
+
+/// A process leaves its table, which dies with its last user: whatever is in it is closed, and nothing comes in any more.
+fn leave(fds: &FdTable, panic: &mut Option<Panic>) {
+    if fds.leave() {
+        fds.close_all(panic);
+    }
+}
+
+/// Ends pid 1, whose kernel halts, but for its values; its implicit context is current.
+pub(crate) fn end_init(kernel: &Inner, panic: &mut Option<Panic>) {
+    leave(&kernel.init().fds, panic);
 }

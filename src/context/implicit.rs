@@ -177,7 +177,7 @@ pub(crate) fn halt(kernel: &Arc<Inner>) {
         || {
             let _nested = Nested::enter(kernel);
             let mut panic = None;
-            exit::close_all(&kernel.init().fds, &mut panic);
+            exit::end_init(kernel, &mut panic);
             exit::go_on(panic);
         },
         &mut panic,

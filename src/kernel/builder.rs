@@ -115,7 +115,8 @@ impl Builder {
         let fds = FdTable::new();
         for (file, flags) in self.console.into_files()? {
             let number = fds.take_lowest(0, limits.soft(Resource::NoFile))?;
-            number.install(OpenFile::new(file, flags), FdFlags::empty());
+            let installed = number.install(OpenFile::new(file, flags), FdFlags::empty());
+            debug_assert!(installed.is_ok(), "nobody has left the table");
         }
 
         let namespace = Namespace::new(self.memory);

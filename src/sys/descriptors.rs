@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{file, names};
 use crate::context::implicit::{Current, current};
 use crate::errno::{Errno, Result};
-use crate::fd::{self, FdFlags, FdTable, File, OpenFile, OpenFlags};
+use crate::fd::{self, Closed, FdFlags, FdTable, File, Number, OpenFile, OpenFlags};
 use crate::id::{Fd, Mode};
 use crate::proc::limits::Resource;
 
@@ -25,7 +25,15 @@ fn fd_flags(flags: OpenFlags) -> FdFlags {
 pub(super) fn open_with(flags: OpenFlags, open: impl FnOnce() -> Result<OpenFile>) -> Result<Fd> {
     let (fds, limit) = current(table);
     let number = fds.take_lowest(0, limit)?;
-    Ok(number.install(open()?, fd_flags(flags)))
+    install_in(number, open()?, flags)
+}
+
+/// Makes `number` stand for `file`, where the embedder's code may run.
+///
+/// # Errors
+/// `ESRCH`: the table has died, as the process has ended; the file is closed.
+fn install_in(number: Number<'_>, file: OpenFile, flags: OpenFlags) -> Result<Fd> {
+    number.install(file, fd_flags(flags)).map_err(|_closed| Errno::ESRCH)
 }
 
 /// Opens a file, and with [`OpenFlags::CREAT`] makes it if need be, with `mode` less the umask.
@@ -121,12 +129,12 @@ pub fn dup(fd: Fd) -> Result<Fd> {
 
 #[inline]
 fn dup_from(fd: Fd, min: u32, flags: FdFlags) -> Result<Fd> {
-    let duplicated: std::result::Result<Fd, (Errno, Option<OpenFile>)> = current(move |current| {
+    let duplicated: std::result::Result<Fd, (Errno, Option<Closed>)> = current(move |current| {
         let proc = current.proc();
         let file = proc.fds.get(fd).map_err(|errno| (errno, None))?;
         match proc.fds.take_lowest(min, proc.limits.soft(Resource::NoFile)) {
-            Ok(number) => Ok(number.install(file, flags)),
-            Err(errno) => Err((errno, Some(file))),
+            Ok(number) => number.install(file, flags).map_err(|closed| (Errno::ESRCH, closed)),
+            Err(errno) => Err((errno, Some(Closed::from(file)))),
         }
     });
     // A reference that was not used may be the last by now: it is dropped here, where the embedder's code may run.
@@ -234,7 +242,7 @@ pub fn pipe2(flags: OpenFlags) -> Result<(Fd, Fd)> {
     let (reads, writes) = (fds.take_lowest(0, limit)?, fds.take_lowest(0, limit)?);
     let (reader, writer) = fd::pipe();
     let status = flags & OpenFlags::NONBLOCK;
-    let read = reads.install(OpenFile::new(Box::new(reader), OpenFlags::RDONLY | status), fd_flags(flags));
-    let write = writes.install(OpenFile::new(Box::new(writer), OpenFlags::WRONLY | status), fd_flags(flags));
+    let read = install_in(reads, OpenFile::new(Box::new(reader), OpenFlags::RDONLY | status), flags)?;
+    let write = install_in(writes, OpenFile::new(Box::new(writer), OpenFlags::WRONLY | status), flags)?;
     Ok((read, write))
 }
