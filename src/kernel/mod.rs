@@ -20,7 +20,7 @@ use crate::id::Pid;
 use crate::lwp::{LwpTable, Slot};
 use crate::proc::user::Users;
 use crate::proc::{Proc, ProcTable};
-use crate::sync::{AtomicBool, AtomicUsize, Ordering, Queue, Snapshot, fence};
+use crate::sync::{AtomicBool, AtomicUsize, Ordering, Queue, Snapshot, add_reference, fence};
 use crate::table;
 use crate::vfs::Namespace;
 
@@ -245,8 +245,7 @@ impl fmt::Debug for Inner {
 
 impl Clone for Kernel {
     fn clone(&self) -> Self {
-        // Relaxed: made from a handle that is there.
-        self.inner.handles.fetch_add(1, Ordering::Relaxed);
+        add_reference(&self.inner.handles);
         // SAFETY: counted just now, it shares in the handles' one reference, which is there as long as any of them.
         Self { inner: ManuallyDrop::new(unsafe { Arc::from_raw(Arc::as_ptr(&self.inner)) }) }
     }

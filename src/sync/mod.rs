@@ -13,3 +13,20 @@ mod native;
 pub(crate) use model::*;
 #[cfg(not(loom))]
 pub(crate) use native::*;
+
+/// Counts one more reference, made from one that lives. Beyond `isize::MAX` of them the host process aborts, as with `Arc`:
+/// clones that were forgotten must not make the count begin again at 0.
+#[inline]
+#[track_caller]
+pub(crate) fn add_reference(count: &AtomicUsize) {
+    // Relaxed: whoever has a reference sees what it refers to already.
+    check_references(count.fetch_add(1, Ordering::Relaxed));
+}
+
+/// Aborts the host process if there are as many references as there may be.
+#[inline]
+pub(crate) fn check_references(count: usize) {
+    if count > isize::MAX as usize {
+        std::process::abort();
+    }
+}
