@@ -113,6 +113,9 @@
 //!
 //! rump_lwproc(3), rfork(2), NetBSD; POSIX.1-2024 for the system calls.
 
+#[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
+compile_error!("lwproc runs on 64-bit Linux alone: it takes descriptors, epoll and words of 64 bits for granted");
+
 pub mod blocking;
 #[cfg(all(feature = "capi", not(loom)))]
 pub mod capi;
