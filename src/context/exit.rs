@@ -45,7 +45,7 @@ pub(crate) unsafe fn release(kernel: &Inner, slot: &Slot) {
     unsafe { kernel.lwps.free(slot) };
     if let Some(proc) = last {
         // Nobody is in the process any more: what is left of it is memory after this.
-        empty(proc, &mut panic);
+        empty(kernel, proc, &mut panic);
         // SAFETY: `end` made it dead; the one last lwp does this, once.
         unsafe { kernel.procs.remove(pid) };
         go_on(panic);
@@ -71,11 +71,12 @@ fn end(proc: &Proc, panic: &mut Option<Panic>) {
 
 /// Takes out of a process that has ended what is not memory alone, so that nothing of the embedder's and nothing of the
 /// host's goes with that memory, whenever it goes.
-fn empty(proc: &Proc, panic: &mut Option<Panic>) {
+fn empty(kernel: &Inner, proc: &Proc, panic: &mut Option<Panic>) {
     // What drops have left in it since.
     if let Some(locals) = proc.locals_if_any() {
         locals.clear(panic);
     }
+    proc.cwd.store(kernel.namespace.nowhere());
 }
 
 /// Closes what a process that ends has open, unless other processes use the table.
@@ -95,4 +96,14 @@ fn leave(fds: &FdTable, panic: &mut Option<Panic>) {
 /// Ends pid 1, whose kernel halts, but for its values; its implicit context is current.
 pub(crate) fn end_init(kernel: &Inner, panic: &mut Option<Panic>) {
     leave(&kernel.init().fds, panic);
+}
+
+/// Takes out of a halted kernel what is the embedder's: what pid 1 has, and, once no lwp is left, the rest.
+pub(crate) fn empty_kernel(kernel: &Inner, panic: &mut Option<Panic>) {
+    empty(kernel, kernel.init(), panic);
+    // Relaxed, as all of this count: none comes in a halted kernel, so the thread that frees the last one sees that.
+    if kernel.lwps.live() == 0 {
+        kernel.namespace.close(panic);
+        kernel.forget_fatal_hook(panic);
+    }
 }

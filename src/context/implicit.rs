@@ -162,6 +162,7 @@ pub(crate) unsafe fn let_go(left: Context, panic: &mut Option<Panic>) {
     };
     if kernel.halted() {
         reap(&kernel, panic);
+        exit::empty_kernel(&kernel, panic);
     }
     // The memory of a kernel may hold the embedder's values.
     exit::catch(|| drop(kernel), panic);
@@ -182,6 +183,7 @@ pub(crate) fn halt(kernel: &Arc<Inner>) {
         },
         &mut panic,
     );
+    exit::empty_kernel(kernel, &mut panic);
     exit::go_on(panic);
 }
 

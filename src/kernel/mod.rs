@@ -18,9 +18,10 @@ pub use fatal::{Fatal, FatalKind};
 use crate::errno::{Errno, Result};
 use crate::id::Pid;
 use crate::lwp::{LwpTable, Slot};
+use crate::panics::{Panic, catch};
 use crate::proc::user::Users;
 use crate::proc::{Proc, ProcTable};
-use crate::sync::{AtomicBool, AtomicUsize, Ordering, Queue, Snapshot, add_reference, fence};
+use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering, Queue, Snapshot, add_reference, fence};
 use crate::table;
 use crate::vfs::Namespace;
 
@@ -73,7 +74,8 @@ pub(crate) struct Inner {
     implicits: Queue<Box<Slot>>,
     /// *Immutable*: pid 1, which lives as long as the table.
     init: *const Proc,
-    fatal_hook: FatalHook,
+    /// None once the kernel has halted and no lwp is left in it.
+    fatal_hook: Mutex<Option<FatalHook>>,
 }
 
 // SAFETY: `init` points into `procs`, which is shared by its own rules; all else is `Send + Sync`.
@@ -228,6 +230,12 @@ impl Inner {
         // SAFETY: the caller owns the slot.
         unsafe { slot.forget_identity() };
         self.implicits.push(slot);
+    }
+
+    /// Takes the embedder's hook out of a kernel whose memory others still keep.
+    pub(crate) fn forget_fatal_hook(&self, panic: &mut Option<Panic>) {
+        let hook = self.fatal_hook.lock().take();
+        catch(|| drop(hook), panic);
     }
 
     /// Whether the last handle is gone.
