@@ -82,8 +82,9 @@
 //! # The end of things
 //!
 //! A process ends in the call that releases its last lwp: descriptors are closed while the lwp is still current, exit hooks
-//! run, locals are dropped. A file closes in the call that closes its last descriptor. Neither waits for a collector, and
-//! no code of the embedder's runs in one; only memory does. A kernel halts when its last handle is dropped; see [`Kernel`].
+//! run, locals are dropped, and it leaves its working directory and root. A file closes in the call that closes its last
+//! descriptor; one that was being opened when its process ended, in the call that was opening it (`ESRCH`). None of that waits
+//! for a collector, which frees memory alone. A kernel halts when its last handle is dropped; see [`Kernel`].
 //!
 //! A panic in a closure that runs in a lwp leaves the lwp and goes on. A panic in a file's drop, an exit hook or a local's
 //! drop goes on when the process has ended in spite of it.

@@ -29,8 +29,9 @@ use crate::vfs::Namespace;
 ///
 /// The value is a handle; clones are handles on the same kernel. Processes and lwps live until released, or until the
 /// last handle is dropped: then the kernel *halts*, which releases every lwp that no host thread has current, with its
-/// process, descriptors and hooks. A lwp that is current goes when its host thread lets go of it. A [`Lwp`](crate::Lwp)
-/// counts as a handle.
+/// process, descriptors and hooks. A lwp that is current goes when its host thread lets go of it. With the last of them go
+/// files, mounts, devices and hooks. Pid 1 ends in the halt: a host thread that is still in its implicit context finds no
+/// file there and can open none. A [`Lwp`](crate::Lwp) counts as a handle.
 ///
 /// ```
 /// use lwproc::{FdInherit, Kernel, sys};

@@ -30,3 +30,32 @@ pub(crate) fn check_references(count: usize) {
         std::process::abort();
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::Command;
+
+    use super::{AtomicUsize, Ordering, add_reference};
+
+    const CHILD: &str = "LWPROC_REFERENCES";
+
+    #[test]
+    fn a_reference_too_many_aborts_the_host_process() {
+        if std::env::var_os(CHILD).is_some() {
+            let count = AtomicUsize::new(isize::MAX as usize);
+            add_reference(&count);
+            assert_eq!(count.load(Ordering::Relaxed), isize::MAX as usize + 1);
+            println!("one more");
+            add_reference(&count);
+            println!("too many");
+            return;
+        }
+        let test = "sync::tests::a_reference_too_many_aborts_the_host_process";
+        let this = std::env::current_exe().unwrap();
+        let child = Command::new(this).args(["--exact", test, "--nocapture"]).env(CHILD, "1").output().unwrap();
+        let said = String::from_utf8_lossy(&child.stdout);
+        assert!(said.contains("one more") && !said.contains("too many"), "{said}");
+        assert_eq!(child.status.signal(), Some(6), "SIGABRT");
+    }
+}

@@ -44,7 +44,8 @@ fn install_in(number: Number<'_>, file: OpenFile, flags: OpenFlags) -> Result<Fd
 /// mount. `EEXIST`: it is there, and
 /// [`OpenFlags::EXCL`] given. `EISDIR`: a directory, to be written or made. `ENOTDIR`: not one, with
 /// [`OpenFlags::DIRECTORY`]. `ELOOP`: a link, with [`OpenFlags::NOFOLLOW`]. `EROFS`: to be written on a read-only mount.
-/// `ENOSPC`: no room to make it. `EINVAL`: an access mode that there is not.
+/// `ENOSPC`: no room to make it. `EINVAL`: an access mode that there is not. `ESRCH`: the process ended meanwhile, by what
+/// opens the device; the file is closed.
 ///
 /// Source: POSIX.1-2024, open.
 ///
@@ -80,7 +81,8 @@ pub fn openat(dir: Fd, path: impl AsRef<Path>, flags: OpenFlags, mode: Mode) -> 
 /// Makes a descriptor for a file of the embedder's.
 ///
 /// # Errors
-/// `EMFILE`: no number is left below [`Resource::NoFile`]; the file is dropped.
+/// `EMFILE`: no number is left below [`Resource::NoFile`]; the file is dropped. `ESRCH`: the process has ended, but for the
+/// drops of what it had; the file is dropped.
 pub fn install(file: impl File, flags: OpenFlags) -> Result<Fd> {
     open_with(flags, || Ok(OpenFile::new(Box::new(file), flags)))
 }
