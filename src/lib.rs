@@ -82,8 +82,9 @@
 //! # The end of things
 //!
 //! A process ends in the call that releases its last lwp: descriptors are closed while the lwp is still current, exit hooks
-//! run, locals are dropped. A file closes in the call that closes its last descriptor. Neither waits for a collector, and
-//! no code of the embedder's runs in one; only memory does. A kernel halts when its last handle is dropped; see [`Kernel`].
+//! run, locals are dropped, and it leaves its working directory and root. A file closes in the call that closes its last
+//! descriptor; one that was being opened when its process ended, in the call that was opening it (`ESRCH`). None of that waits
+//! for a collector, which frees memory alone. A kernel halts when its last handle is dropped; see [`Kernel`].
 //!
 //! A panic in a closure that runs in a lwp leaves the lwp and goes on. A panic in a file's drop, an exit hook or a local's
 //! drop goes on when the process has ended in spite of it.
@@ -101,7 +102,7 @@
 //! lwp  ->  proc
 //! cred  user  fd  limits  locals  vfs  watch  ->  hostfd
 //! table (segments indices reclaim)
-//! sync   errno   id
+//! sync   errno   id   panics
 //! ```
 //!
 //! Every concurrent protocol is a word or two with named transitions, described at the top of its file
@@ -112,6 +113,9 @@
 //! # Source
 //!
 //! rump_lwproc(3), rfork(2), NetBSD; POSIX.1-2024 for the system calls.
+
+#[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
+compile_error!("lwproc runs on 64-bit Linux alone: it takes descriptors, epoll and words of 64 bits for granted");
 
 pub mod blocking;
 #[cfg(all(feature = "capi", not(loom)))]
@@ -128,6 +132,7 @@ mod loom_models;
 mod lwp;
 mod lwproc;
 pub mod mux;
+mod panics;
 mod proc;
 mod ps;
 mod sync;

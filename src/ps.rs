@@ -3,12 +3,10 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use crate::id::{Pid, Uid};
 use crate::kernel::Kernel;
 use crate::table;
-use crate::vfs::Cwd;
 
 /// One process, as [`Kernel::ps`] found it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +27,7 @@ pub struct PsRow {
     pub fds: u32,
     /// How often its lwps were switched from. The turn that a running one has is not over.
     pub switches: u64,
-    /// Its working directory, as seen from its own root; `?` where that was removed.
+    /// Its working directory, as seen from its own root; `?` where that was removed, or the process has ended meanwhile.
     pub cwd: PathBuf,
     /// Its name.
     pub name: String,
@@ -50,7 +48,7 @@ struct Lwps {
 
 impl Kernel {
     /// Lists the processes. The walk over the tables takes no lock and stops nobody; afterwards each file system is asked
-    /// what the working directories are called.
+    /// what the working directories are called, and `mount` and `unmount` wait while it answers.
     ///
     /// ```
     /// use lwproc::{Kernel, ProcOptions};
@@ -73,11 +71,10 @@ impl Kernel {
             of_proc.running += u32::from(lwp.running);
             of_proc.switches += lwp.switches;
         }
-        let mut found: Vec<(PsRow, Arc<Cwd>)> = Vec::new();
         let guard = table::pin();
-        found.extend(inner.procs.iter(&guard).map(|proc| {
+        let rows = inner.procs.iter(&guard).map(|proc| {
             let lwps = lwps.remove(&proc.pid).unwrap_or_default();
-            let row = PsRow {
+            PsRow {
                 pid: proc.pid,
                 ppid: inner.parent(proc),
                 uid: proc.identity.load().cred.euid,
@@ -87,13 +84,15 @@ impl Kernel {
                 switches: lwps.switches + proc.past_switches(),
                 cwd: PathBuf::new(),
                 name: proc.name.load().to_string(),
-            };
-            (row, proc.cwd.load_full())
-        }));
+            }
+        });
+        let mut rows: Vec<PsRow> = rows.collect();
         // File systems are asked off the guard: that may take its time.
         drop(guard);
-        let path = |cwd: &Cwd| cwd.path().unwrap_or_else(|_| "?".into());
-        let mut rows: Vec<PsRow> = found.into_iter().map(|(row, cwd)| PsRow { cwd: path(&cwd), ..row }).collect();
+        for row in &mut rows {
+            let cwd = || inner.procs.get(row.pid, &table::pin()).map(|proc| proc.cwd.load_full());
+            row.cwd = inner.namespace.path(cwd).unwrap_or_else(|| "?".into());
+        }
         rows.sort_by_key(|row| row.pid);
         Ps(rows)
     }

@@ -254,8 +254,7 @@ fn a_panic_at_the_end_of_a_lwp_that_a_thread_left_spares_the_host() {
     assert_eq!(receiver.iter().collect::<Vec<_>>(), [0, 1, 2]);
 }
 
-/// The memory of a halted kernel goes when its threads come into another one: then pid 1's values are dropped, in the
-/// midst of that.
+/// Pid 1's values are dropped in the halt, in the context that it is called from.
 #[test]
 fn values_dropped_with_a_halted_kernel_may_change_the_context() {
     let (kernel, other) = (boot(), boot());
@@ -272,7 +271,6 @@ fn values_dropped_with_a_halted_kernel_may_change_the_context() {
         halted.enter(|| local::set(Arc::new(value), Inherit::drop()));
         kernel.rfork(FdInherit::Clean).unwrap();
         drop(halted);
-        // Were the lwp put aside before that drop, it would be restored after its release.
         other.enter(|| assert_eq!(sys::getpid(), Pid::INIT));
         assert!(released.lock().unwrap().is_some());
         assert_eq!((kernel.curlwp(), sys::getpid(), kernel.usage().procs), (None, Pid::INIT, 0));

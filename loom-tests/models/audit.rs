@@ -8,7 +8,7 @@ use super::{
 };
 use crate::sync::fault::{Fault, Half, Site, sites};
 
-const MODELS: [Model; 56] = [
+const MODELS: [Model; 59] = [
     segments::GROWTH,
     segments::INDICES,
     segments::LIMIT,
@@ -37,10 +37,13 @@ const MODELS: [Model; 56] = [
     fds::FLAGS,
     fds::GROWTH,
     fds::COPY,
+    fds::LATE,
+    fds::LATE_REPLACE,
     numbers::TAKE,
     numbers::HINT,
     numbers::NUMBERS,
     ends::SHARE,
+    ends::ALONE,
     ends::DETACH,
     ends::HANDLES,
     wait::PARK,

@@ -2,10 +2,11 @@
 
 use loom::thread;
 
-use super::witness::{install, witness};
+use super::witness::{close_all, install, witness};
 use super::{Model, boot, host_thread};
 use crate::context::current;
 use crate::fd::FdTable;
+use crate::lwproc::ProcOptions;
 use crate::sync::fault::Fault;
 use crate::sync::{Ordering, UnlessFailed};
 
@@ -19,7 +20,7 @@ pub(super) const SHARE: Model = Model {
         let table = std::sync::Arc::new(FdTable::new()).share();
         let end = |table: &FdTable| {
             if table.leave() {
-                table.close_all();
+                close_all(table);
             }
         };
         let (file, closed) = witness();
@@ -45,18 +46,55 @@ fn the_last_user_of_a_table_closes_everything() {
 #[test]
 fn a_table_that_is_left_in_two_steps_or_unordered_is_found() {
     SHARE.must_fail(Fault::Torn(TABLE));
-    SHARE.must_fail(Fault::Acquire(TABLE));
+    SHARE.must_fail(Fault::Fence(TABLE));
 }
 
-/// Two lwps of a process are released, one after it has opened a file: the last closes it.
+/// Of two processes that share a table one ends: the other, once it is alone, closes what the first opened.
+pub(super) const ALONE: Model = Model {
+    name: "one user of a shared table is left",
+    preemptions: Some(3),
+    run: || {
+        let table = UnlessFailed::new(std::sync::Arc::new(FdTable::new()).share());
+        let (file, closed) = witness();
+        let other = thread::spawn({
+            let table = UnlessFailed::new(std::sync::Arc::clone(&table));
+            move || {
+                install(&table, file);
+                assert!(!table.leave());
+            }
+        });
+        // loom would not have the other leave before this look: it remembers the last look at a word alone, and that is the
+        // other's own, at the end of `install`.
+        thread::yield_now();
+        if table.has_one_user() {
+            close_all(&table);
+            assert_eq!(closed.load(Ordering::Relaxed), 1);
+        }
+        other.join().unwrap();
+    },
+};
+
+#[test]
+fn who_is_left_alone_with_a_table_closes_what_the_others_opened() {
+    ALONE.check();
+}
+
+#[test]
+fn who_is_left_alone_and_does_not_acquire_it_is_found() {
+    ALONE.must_fail(Fault::Acquire(TABLE));
+}
+
+/// Two lwps of a process are released, one after it has opened a file: the last closes it, before the exit hook runs.
 pub(super) const DETACH: Model = Model {
     name: "the last lwp of two",
     preemptions: Some(3),
     run: || {
         let kernel = boot();
-        let first = kernel.spawn();
-        let mut second = UnlessFailed::new(first.newlwp().expect("there is room"));
         let (file, closed) = witness();
+        let seen = closed.clone();
+        let options = ProcOptions::new().on_exit(move |_| assert_eq!(seen.load(Ordering::Relaxed), 1));
+        let first = UnlessFailed::new(kernel.0.spawn(options).expect("there is room"));
+        let mut second = UnlessFailed::new(first.newlwp().expect("there is room"));
         let other = host_thread(move || {
             second.enter(|| current(|current| install(&current.proc().fds, file)));
             drop(second);

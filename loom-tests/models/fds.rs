@@ -4,9 +4,9 @@ use loom::sync::Arc;
 use loom::thread;
 
 use super::Model;
-use super::witness::{install, open, table, use_once, witness};
+use super::witness::{close_all, install, open, table, use_once, witness};
 use crate::errno::Errno;
-use crate::fd::{FdFlags, FdTable};
+use crate::fd::{FdFlags, FdTable, OpenFile};
 use crate::sync::fault::Fault;
 use crate::sync::{Ordering, UnlessFailed};
 
@@ -301,4 +301,57 @@ pub(super) const COPY: Model = Model {
 #[test]
 fn a_copied_table_misses_nothing_that_is_replaced_meanwhile() {
     COPY.check();
+}
+
+/// One thread puts a file into a table by `open`, another is its last user, and leaves.
+fn late(open: fn(&FdTable, OpenFile)) {
+    let table = table();
+    let ((old, old_closed), (new, new_closed)) = (witness(), witness());
+    assert_eq!(install(&table, old), 0);
+    let late = thread::spawn({
+        let table = Arc::clone(&table);
+        move || open(&table, new)
+    });
+    assert!(table.leave());
+    close_all(&table);
+    late.join().unwrap();
+    assert_eq!((old_closed.load(Ordering::Relaxed), new_closed.load(Ordering::Relaxed)), (1, 1));
+    assert_eq!((table.get(0).err(), table.open_count()), (Some(Errno::EBADF), 0));
+}
+
+pub(super) const LATE: Model = Model {
+    name: "open against the end of the table",
+    preemptions: Some(3),
+    run: || {
+        late(|table, file| {
+            let number = table.take_lowest(0, 64).expect("there is room");
+            drop(number.install(file, FdFlags::empty()));
+        });
+    },
+};
+
+pub(super) const LATE_REPLACE: Model = Model {
+    name: "dup2 against the end of the table",
+    preemptions: Some(3),
+    run: || late(|table, file| drop(table.replace(0, file, FdFlags::empty(), 64))),
+};
+
+#[test]
+fn a_file_that_comes_into_a_dead_table_is_closed() {
+    LATE.check();
+}
+
+#[test]
+fn a_file_that_replaces_another_in_a_dead_table_is_closed() {
+    LATE_REPLACE.check();
+}
+
+#[test]
+fn a_file_that_comes_into_a_dead_table_without_fences_is_found() {
+    LATE.must_fail(Fault::Fence(TABLE));
+}
+
+#[test]
+fn a_file_that_replaces_another_in_two_steps_as_the_table_dies_is_found() {
+    LATE_REPLACE.must_fail(Fault::Torn(TABLE));
 }

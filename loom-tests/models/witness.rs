@@ -4,6 +4,7 @@ use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 
 use crate::fd::{FdFlags, FdTable, File, OpenFile, OpenFlags};
+use crate::panics::go_on;
 use crate::sync::{AtomicU32, Ordering, UnlessFailed};
 
 /// A file that knows how often it was closed, and that is not used and closed at the same time.
@@ -52,7 +53,14 @@ pub(super) fn table() -> Arc<UnlessFailed<FdTable>> {
 }
 
 pub(super) fn install(table: &FdTable, file: OpenFile) -> i32 {
-    table.take_lowest(0, 64).expect("there is room").install(file, FdFlags::empty())
+    table.take_lowest(0, 64).expect("there is room").install(file, FdFlags::empty()).expect("the table has a user")
+}
+
+/// Closes everything; what a file finds out then goes on.
+pub(super) fn close_all(table: &FdTable) {
+    let mut panic = None;
+    table.close_all(&mut panic);
+    go_on(panic);
 }
 
 pub(super) fn use_once(file: OpenFile) {

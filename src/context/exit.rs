@@ -1,13 +1,10 @@
 //! The end of a lwp, and of its process when it was the last.
 
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-
 use super::curlwp::{cpu, fatal};
 use crate::fd::FdTable;
 use crate::kernel::{FatalKind, Inner};
 use crate::lwp::Slot;
-use crate::proc::locals::Locals;
+pub(crate) use crate::panics::{Panic, catch, go_on};
 use crate::proc::{Detach, Proc};
 
 /// Releases the lwp that is current; then the implicit context is. With the last lwp of a process the process ends, in
@@ -28,10 +25,14 @@ pub(crate) unsafe fn release(kernel: &Inner, slot: &Slot) {
     // SAFETY: as above. Done while the process is sure to be there.
     unsafe { slot.forget_identity() };
 
-    let ended = match proc.lwps.detach() {
+    let mut panic = None;
+    let last = match proc.lwps.detach() {
         // From here on the process is the others'.
         Detach::Remaining => None,
-        Detach::Last => Some((proc, end(proc))),
+        Detach::Last => {
+            end(proc, &mut panic);
+            Some(proc)
+        }
         Detach::Ending => fatal(kernel, FatalKind::AlreadyEnding),
     };
     cpu(|cpu| {
@@ -42,90 +43,68 @@ pub(crate) unsafe fn release(kernel: &Inner, slot: &Slot) {
     });
     // SAFETY: Running is still held, and nothing uses the lwp any more.
     unsafe { kernel.lwps.free(slot) };
-    if let Some((proc, mut ended)) = ended {
-        // What drops have left in it since. Nobody is in the process any more, so nothing comes after this: its memory
-        // goes without the embedder's code.
-        if ended.last_user {
-            close_all(&proc.fds, &mut ended.panic);
-        }
-        if let Some(locals) = proc.locals_if_any() {
-            drop_all(locals, &mut ended.panic);
-        }
+    if let Some(proc) = last {
+        // Nobody is in the process any more: what is left of it is memory after this.
+        empty(kernel, proc, &mut panic);
         // SAFETY: `end` made it dead; the one last lwp does this, once.
         unsafe { kernel.procs.remove(pid) };
-        go_on(ended.panic);
+        go_on(panic);
     }
 }
 
-pub(crate) type Panic = Box<dyn Any + Send>;
-
-/// A process that has ended, but for its memory.
-struct Ended {
-    /// The first panic of the embedder's part of it.
-    panic: Option<Panic>,
-    /// Nobody else uses its descriptors.
-    last_user: bool,
-}
-
-/// Runs what a process leaves to be run.
-fn end(proc: &Proc) -> Ended {
-    let mut panic = None;
-    let last_user = proc.fds.leave();
-    if last_user {
-        close_all(&proc.fds, &mut panic);
-    }
+/// Runs what a process leaves to be run, while its last lwp is current.
+fn end(proc: &Proc, panic: &mut Option<Panic>) {
+    close_if_alone(&proc.fds, panic);
     if let Some(locals) = proc.locals_if_any() {
         // One at a time: a hook may set another.
         while let Some(hook) = locals.take_exit_hook() {
-            catch(|| hook(proc.pid), &mut panic);
+            catch(|| hook(proc.pid), panic);
         }
-        if last_user {
-            // What the hooks opened.
-            close_all(&proc.fds, &mut panic);
-        }
-        drop_all(locals, &mut panic);
+        // What the hooks opened.
+        close_if_alone(&proc.fds, panic);
+        locals.clear(panic);
     }
+    leave(&proc.fds, panic);
     proc.identity.load().user.remove_proc();
     proc.lwps.dead();
-    Ended { panic, last_user }
 }
 
-/// Drops the embedder's values, and hooks that came too late to run, each in spite of the others' panics.
-fn drop_all(locals: &Locals, panic: &mut Option<Panic>) {
-    for value in locals.take_values() {
-        catch(|| drop(value), panic);
+/// Takes out of a process that has ended what is not memory alone, so that nothing of the embedder's and nothing of the
+/// host's goes with that memory, whenever it goes.
+fn empty(kernel: &Inner, proc: &Proc, panic: &mut Option<Panic>) {
+    // What drops have left in it since.
+    if let Some(locals) = proc.locals_if_any() {
+        locals.clear(panic);
     }
-    while let Some(hook) = locals.take_exit_hook() {
-        catch(|| drop(hook), panic);
-    }
+    proc.cwd.store(kernel.namespace.nowhere());
 }
 
-/// Closes every descriptor, each in spite of the others' panics.
-pub(crate) fn close_all(fds: &FdTable, panic: &mut Option<Panic>) {
-    while !catch(|| fds.close_all(), panic) {}
-}
-
-/// Runs `f`, and keeps its panic if it is the first. Whether there was none.
-pub(crate) fn catch(f: impl FnOnce(), first: &mut Option<Panic>) -> bool {
-    match catch_unwind(AssertUnwindSafe(f)) {
-        Ok(()) => true,
-        Err(panic) => {
-            match first {
-                None => *first = Some(panic),
-                // Not dropped: a payload's drop is anybody's code, and may panic.
-                Some(_) => std::mem::forget(panic),
-            }
-            false
-        }
+/// Closes what a process that ends has open, unless other processes use the table.
+fn close_if_alone(fds: &FdTable, panic: &mut Option<Panic>) {
+    if fds.has_one_user() {
+        fds.close_all(panic);
     }
 }
 
-/// Lets a panic that was kept go on, unless the thread is panicking already, which would abort.
-pub(crate) fn go_on(panic: Option<Panic>) {
-    match panic {
-        Some(panic) if std::thread::panicking() => std::mem::forget(panic),
-        Some(panic) => resume_unwind(panic),
-        None => {}
+/// A process leaves its table, which dies with its last user: whatever is in it is closed, and nothing comes in any more.
+fn leave(fds: &FdTable, panic: &mut Option<Panic>) {
+    if fds.leave() {
+        fds.close_all(panic);
+    }
+}
+
+/// Ends pid 1, whose kernel halts, but for its values; its implicit context is current.
+pub(crate) fn end_init(kernel: &Inner, panic: &mut Option<Panic>) {
+    leave(&kernel.init().fds, panic);
+}
+
+/// Takes out of a halted kernel what is the embedder's: what pid 1 has, and, once no lwp is left, the rest.
+pub(crate) fn empty_kernel(kernel: &Inner, panic: &mut Option<Panic>) {
+    empty(kernel, kernel.init(), panic);
+    // Relaxed, as all of this count: none comes in a halted kernel, so the thread that frees the last one sees that.
+    if kernel.lwps.live() == 0 {
+        kernel.namespace.close(panic);
+        kernel.forget_fatal_hook(panic);
     }
 }
 

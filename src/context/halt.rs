@@ -14,16 +14,8 @@ pub(crate) fn halt(kernel: &Arc<Inner>) {
     fence(Ordering::SeqCst);
     let mut panic = None;
     reap(kernel, &mut panic);
-    exit::catch(
-        || {
-            nest(kernel, |_| {
-                let mut panic = None;
-                exit::close_all(&kernel.init().fds, &mut panic);
-                exit::go_on(panic);
-            });
-        },
-        &mut panic,
-    );
+    nest(kernel, |_| exit::end_init(kernel, &mut panic));
+    exit::empty_kernel(kernel, &mut panic);
     exit::go_on(panic);
 }
 

@@ -84,6 +84,7 @@ pub(crate) unsafe fn leave(left: Context, panic: &mut Option<Panic>) {
         fence(Ordering::SeqCst);
         if kernel.halted() {
             halt::reap(&kernel, panic);
+            exit::empty_kernel(&kernel, panic);
         }
     }
     // The memory of a kernel may hold the embedder's values.

@@ -28,7 +28,9 @@ pub use crate::proc::locals::{Inherit, LocalRef};
 /// # Ok::<(), lwproc::Errno>(())
 /// ```
 pub fn get<T: Any + Send + Sync>() -> Option<LocalRef<T>> {
-    current(|current| current.proc().locals_if_any()?.get())
+    // Let go of here, where the embedder's code may run, if the value is not among them.
+    let row = current(|current| current.proc().locals_if_any().map(|locals| locals.row()))?;
+    LocalRef::of(row)
 }
 
 /// Gives the current process a value, in the place of the one of that type that it had. `inherit` says what `rfork` does

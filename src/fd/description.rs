@@ -10,7 +10,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::{File, OpenFlags};
 use crate::errno::Result;
-use crate::sync::{AtomicU32, AtomicUsize, Ordering, fence};
+use crate::sync::{AtomicU32, AtomicUsize, Ordering, add_reference, check_references, fence};
 use crate::table;
 
 /// What an [`OpenFile`] refers to. The file is dropped with the last holder, at once; this memory after that, when no
@@ -65,6 +65,7 @@ impl OpenFile {
     pub(super) fn acquire(description: &Description) -> Option<Self> {
         let mut holders = description.holders.load(Ordering::Relaxed);
         while holders != 0 {
+            check_references(holders);
             // Relaxed: the entry was read with Acquire, which is what makes the file visible; a count that is not 0
             // keeps it.
             match description.holders.compare_exchange_weak(holders, holders + 1, Ordering::Relaxed, Ordering::Relaxed)
@@ -146,8 +147,7 @@ impl OpenFile {
 
 impl Clone for OpenFile {
     fn clone(&self) -> Self {
-        // Relaxed: made from a reference that lives.
-        self.description().holders.fetch_add(1, Ordering::Relaxed);
+        add_reference(&self.description().holders);
         Self(self.0)
     }
 }

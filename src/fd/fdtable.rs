@@ -11,7 +11,13 @@
 //!
 //! Lookup is a load under an epoch guard and a count taken on the description, so that a close meanwhile closes the
 //! file only when the call under way is over, as on any Unix.
+//!
+//! A table dies when its last user leaves, and stays dead. A thread that was opening something by then, whose process has
+//! ended meanwhile, may still have hold of it. Both sides write first and look second, with a fence between: the last user
+//! leaves, then closes what it finds; who installs a file then looks whether there are users. One of them sees the other,
+//! and the file is closed, by one of them, at once.
 
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 
 use bitflags::bitflags;
@@ -21,7 +27,8 @@ use super::OpenFile;
 use super::description::Description;
 use crate::errno::{Errno, Result};
 use crate::id::Fd;
-use crate::sync::{Atomic, AtomicU32, Ordering};
+use crate::panics::{Panic, drop_each, go_on};
+use crate::sync::{Atomic, AtomicU32, Ordering, fence};
 use crate::table::{self, Segment, Segments};
 
 bitflags! {
@@ -59,7 +66,7 @@ impl Segment for Group {}
 /// A descriptor table, of one process or shared by several (`rfork` without `RFFDG` and `RFCFDG`).
 #[derive(Debug)]
 pub(crate) struct FdTable {
-    /// *Atomic*: the processes that use it.
+    /// *Atomic*: the processes that use it, of which there are fewer than 2^20. At 0 it is dead.
     users: AtomicU32,
     /// *Atomic*: no group before this one has a free number.
     lowest: AtomicU32,
@@ -72,11 +79,21 @@ impl FdTable {
         Self { users: AtomicU32::new(1), lowest: AtomicU32::new(0), groups: Segments::new() }
     }
 
-    /// The same table, with one more user.
+    /// The same table, with one more user; a new one for a child that the caller's process has at its very end, when it has
+    /// left a table that died with that.
     pub(crate) fn share(self: &Arc<Self>) -> Arc<Self> {
-        // Relaxed: the caller is a user.
+        // Relaxed, here and below: the caller is a user, or was the last.
+        if self.users.load(Ordering::Relaxed) == 0 {
+            return Arc::new(Self::new());
+        }
         self.users.fetch_add(1, Ordering::Relaxed);
         Arc::clone(self)
+    }
+
+    /// Whether the caller's process is the only user.
+    pub(crate) fn has_one_user(&self) -> bool {
+        // Acquire: pairs with the Release in `leave`: all others are done with the table.
+        self.users.load(Ordering::Acquire) == 1
     }
 
     /// A table with the same numbers for the same descriptions, as `fork` makes it.
@@ -111,18 +128,32 @@ impl FdTable {
     /// One user less; `true` for the last one, who closes everything.
     #[must_use]
     pub(crate) fn leave(&self) -> bool {
-        // AcqRel: the last user closes after all others are done with the table.
-        self.users.fetch_sub(1, Ordering::AcqRel) == 1
+        // Release: pairs with the fence of the last user, who closes after all others are done with the table, and with the
+        // Acquire in `has_one_user`.
+        let last = self.users.fetch_sub(1, Ordering::Release) == 1;
+        if last {
+            // SeqCst: pairs with the fence in `died`. Either that sees that there are no users, or what was installed
+            // before it is seen by those who close after this.
+            fence(Ordering::SeqCst);
+        }
+        last
     }
 
-    /// Closes every number.
-    pub(crate) fn close_all(&self) {
+    /// Whether the table has died, asked by one who has just installed something.
+    fn died(&self) -> bool {
+        // SeqCst: pairs with the fence in `leave`.
+        fence(Ordering::SeqCst);
+        self.users.load(Ordering::Relaxed) == 0
+    }
+
+    /// Closes every number, each in spite of the others' panics.
+    pub(crate) fn close_all(&self, panic: &mut Option<Panic>) {
         for (first, groups) in self.groups.segments() {
             for (number, group) in (first as u32..).zip(groups) {
                 for bit in 0..GROUP {
                     // Relaxed: `close` looks again.
                     if group.used.load(Ordering::Relaxed) & 1 << bit != 0 {
-                        drop(self.close((number * GROUP + bit) as Fd));
+                        drop_each(self.close((number * GROUP + bit) as Fd), panic);
                     }
                 }
             }
@@ -234,15 +265,17 @@ impl FdTable {
     /// Makes `fd` stand for `file`, and gives what it stood for before, to be dropped by the caller.
     ///
     /// # Errors
-    /// `EBADF`: `fd` is negative or not below `limit`. `EBUSY`: the number is being opened or closed at this moment.
+    /// `EBADF`: `fd` is negative or not below `limit`. `EBUSY`: the number is being opened or closed at this moment. `ESRCH`:
+    /// the table has died. (Where something is replaced nobody asks: who closes that, if the table dies, closes what is
+    /// there then.)
     pub(crate) fn replace(&self, fd: Fd, file: OpenFile, flags: FdFlags, limit: u32) -> Result<Option<Closed>> {
         let number = u32::try_from(fd).ok().filter(|fd| *fd < limit.min(OPEN_MAX)).ok_or(Errno::EBADF)?;
         let group = self.groups.ensure((number / GROUP) as usize).ok_or(Errno::EBADF)?;
         let bit = number % GROUP;
         // Acquire: pairs with the Release in `give_back`.
         if group.used.fetch_or(1 << bit, Ordering::Acquire) & 1 << bit == 0 {
-            Number { table: self, group, bit, fd }.install(file, flags);
-            return Ok(None);
+            let number = Number { table: self, group, bit, fd };
+            return number.install(file, flags).map(|_| None).map_err(|_closed| Errno::ESRCH);
         }
         let guard = table::pin();
         let entry = &group.entries[bit as usize];
@@ -271,10 +304,13 @@ impl FdTable {
     pub(crate) fn close(&self, fd: Fd) -> Result<Closed> {
         let (group, bit) = self.locate(fd).ok_or(Errno::EBADF)?;
         let guard = table::pin();
+        let entry = &group.entries[bit as usize];
+        // Relaxed: looked at first, so that a number in transit is left alone.
+        entry.load(Ordering::Relaxed, &guard).tag_if_open()?;
         // Acquire: takes the description over from `install` (Release).
-        let entry = group.entries[bit as usize].swap(Shared::null(), Ordering::Acquire, &guard);
+        let taken = entry.swap(Shared::null(), Ordering::Acquire, &guard);
         // SAFETY: the swap took it out of the table.
-        let file = unsafe { OpenFile::from_entry(entry) }.ok_or(Errno::EBADF)?;
+        let file = unsafe { OpenFile::from_entry(taken) }.ok_or(Errno::EBADF)?;
         self.give_back(fd, group, bit);
         Ok(Closed(file))
     }
@@ -282,8 +318,10 @@ impl FdTable {
 
 impl Drop for FdTable {
     fn drop(&mut self) {
-        // Nothing is left when a process ended; this serves a table that never became a process's.
-        self.close_all();
+        // A table that died is empty; this serves one that never became a process's.
+        let mut panic = None;
+        self.close_all(&mut panic);
+        go_on(panic);
     }
 }
 
@@ -329,14 +367,18 @@ pub(crate) struct Number<'t> {
 
 impl Number<'_> {
     /// Makes the number stand for `file`.
-    pub(crate) fn install(self, file: OpenFile, flags: FdFlags) -> Fd {
+    ///
+    /// # Errors
+    /// The table has died: the file, if it was not closed by the table's last user, is given to be dropped.
+    pub(crate) fn install(self, file: OpenFile, flags: FdFlags) -> std::result::Result<Fd, Option<Closed>> {
         let guard = table::pin();
         let entry = file.into_entry(&guard).with_tag(flags.bits() as usize);
         // Release: pairs with the Acquire in `get`, `copy`, `close` and `replace`.
         self.group.entries[self.bit as usize].store(entry, Ordering::Release);
-        let fd = self.fd;
-        std::mem::forget(self);
-        fd
+        drop(guard);
+        let Self { table, fd, .. } = *ManuallyDrop::new(self);
+        // Of several who come too late to a number, one may close another's file: all of them are to be closed.
+        if table.died() { Err(table.close(fd).ok()) } else { Ok(fd) }
     }
 }
 
@@ -351,3 +393,10 @@ impl Drop for Number<'_> {
 #[must_use = "the file closes when this is dropped"]
 #[derive(Debug)]
 pub(crate) struct Closed(#[expect(dead_code, reason = "held to be dropped")] OpenFile);
+
+impl From<OpenFile> for Closed {
+    /// One that was to come into a table, and did not.
+    fn from(file: OpenFile) -> Self {
+        Self(file)
+    }
+}

@@ -16,7 +16,7 @@ pub use address::{Domain, SocketAddress, SocketKind};
 pub use console::Console;
 pub use description::OpenFile;
 pub(crate) use device::{Null, Zero};
-pub(crate) use fdtable::FdTable;
+pub(crate) use fdtable::{Closed, FdTable, Number};
 pub use fdtable::{FdFlags, OPEN_MAX};
 pub use file::{DirEntry, File, FileKind, S_IFMT, Stat};
 pub use host::HostFile;

@@ -13,7 +13,7 @@ use crate::lwp::{LwpTable, Slot};
 use crate::proc::limits::{Limits, Resource, Rlimit};
 use crate::proc::user::Users;
 use crate::proc::{Birth, Proc, ProcTable};
-use crate::sync::{AtomicBool, AtomicU32, AtomicUsize, Snapshot};
+use crate::sync::{AtomicBool, AtomicU32, AtomicUsize, Mutex, Snapshot};
 use crate::vfs::{Cwd, Namespace};
 
 #[cfg(not(loom))]
@@ -95,7 +95,7 @@ impl Builder {
     /// aborts; a test's hook panics instead, and leaves the caller's context as it was. A fiber's stack overflow is not
     /// told to it: there is no stack to call it on. That is reported on standard error, and aborts.
     pub fn on_fatal(mut self, hook: impl Fn(&Fatal) + Send + Sync + 'static) -> Self {
-        self.fatal_hook = Box::new(hook);
+        self.fatal_hook = Arc::new(hook);
         self
     }
 
@@ -115,7 +115,8 @@ impl Builder {
         let fds = FdTable::new();
         for (file, flags) in self.console.into_files()? {
             let number = fds.take_lowest(0, limits.soft(Resource::NoFile))?;
-            number.install(OpenFile::new(file, flags), FdFlags::empty());
+            let installed = number.install(OpenFile::new(file, flags), FdFlags::empty());
+            debug_assert!(installed.is_ok(), "nobody has left the table");
         }
 
         let namespace = Namespace::new(self.memory);
@@ -127,7 +128,7 @@ impl Builder {
         let birth = |fds, name: &str| -> Result<*const Proc> {
             let reserved = procs.reserve().ok_or(Errno::EAGAIN)?;
             let counted = identity.user.add_proc(u32::MAX);
-            debug_assert!(counted);
+            debug_assert!(counted, "there are fewer than 2^32 processes");
             Ok(reserved.publish(Birth {
                 born_to: Pid::KERNEL,
                 fds: Arc::new(fds),
@@ -153,7 +154,7 @@ impl Builder {
             hostname: Snapshot::new(Arc::new(self.hostname.into())),
             implicit: Slot::implicit(init, Pid::INIT),
             init,
-            fatal_hook: self.fatal_hook,
+            fatal_hook: Mutex::new(Some(self.fatal_hook)),
         };
         Ok(Kernel::first(inner))
     }

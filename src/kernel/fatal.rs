@@ -3,11 +3,12 @@
 use std::fmt;
 use std::io::Write;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use crate::id::{LwpId, Pid};
 use crate::lwp::SwitchError;
 
-pub(crate) type FatalHook = Box<dyn Fn(&Fatal) + Send + Sync>;
+pub(crate) type FatalHook = Arc<dyn Fn(&Fatal) + Send + Sync>;
 
 /// A fatal error, as [`Builder::on_fatal`](super::Builder::on_fatal) sees it. `Display` is the report.
 #[derive(Clone, Debug)]
@@ -64,7 +65,7 @@ impl fmt::Display for Fatal {
 }
 
 pub(super) fn default_hook() -> FatalHook {
-    Box::new(|fatal| report(&fatal.to_string()))
+    Arc::new(|fatal| report(&fatal.to_string()))
 }
 
 /// Writes a line to standard error, in one piece, so that other threads' lines do not come in between. Where it cannot be
@@ -78,7 +79,9 @@ impl super::Inner {
     /// Tells the hook, and aborts where that returns.
     #[cold]
     pub(crate) fn fatal(&self, fatal: &Fatal) -> ! {
-        (self.fatal_hook)(fatal);
+        // Called off the lock: it may panic, and may do something fatal itself.
+        let hook = self.fatal_hook.lock().clone().unwrap_or_else(default_hook);
+        hook(fatal);
         std::process::abort()
     }
 }

@@ -18,9 +18,10 @@ pub use fatal::{Fatal, FatalKind};
 use crate::errno::{Errno, Result};
 use crate::id::Pid;
 use crate::lwp::{LwpTable, Slot};
+use crate::panics::{Panic, catch};
 use crate::proc::user::Users;
 use crate::proc::{Proc, ProcTable};
-use crate::sync::{AtomicBool, AtomicU32, AtomicUsize, Ordering, Snapshot, fence};
+use crate::sync::{AtomicBool, AtomicU32, AtomicUsize, Mutex, Ordering, Snapshot, add_reference, fence};
 use crate::table;
 use crate::vfs::Namespace;
 
@@ -28,8 +29,9 @@ use crate::vfs::Namespace;
 ///
 /// The value is a handle; clones are handles on the same kernel. Processes and lwps live until released, or until the
 /// last handle is dropped: then the kernel *halts*, which releases every lwp that no host thread has current, with its
-/// process, descriptors and hooks. A lwp that is current goes when its host thread lets go of it. A [`Lwp`](crate::Lwp)
-/// counts as a handle.
+/// process, descriptors and hooks. A lwp that is current goes when its host thread lets go of it. With the last of them go
+/// files, mounts, devices and hooks. Pid 1 ends in the halt: a host thread that is still in its implicit context finds no
+/// file there and can open none. A [`Lwp`](crate::Lwp) counts as a handle.
 ///
 /// ```
 /// use lwproc::{FdInherit, Kernel, sys};
@@ -74,7 +76,8 @@ pub(crate) struct Inner {
     implicit: Slot,
     /// *Immutable*: pid 1, which lives as long as the table.
     init: *const Proc,
-    fatal_hook: FatalHook,
+    /// None once the kernel has halted and no lwp is left in it.
+    fatal_hook: Mutex<Option<FatalHook>>,
 }
 
 // SAFETY: `init` points into `procs`, which is shared by its own rules; all else is `Send + Sync`.
@@ -235,6 +238,12 @@ impl Inner {
         &self.implicit
     }
 
+    /// Takes the embedder's hook out of a kernel whose memory others still keep.
+    pub(crate) fn forget_fatal_hook(&self, panic: &mut Option<Panic>) {
+        let hook = self.fatal_hook.lock().take();
+        catch(|| drop(hook), panic);
+    }
+
     /// Whether the last handle is gone.
     pub(crate) fn halted(&self) -> bool {
         // Relaxed: callers order it by a fence where it matters.
@@ -250,8 +259,7 @@ impl fmt::Debug for Inner {
 
 impl Clone for Kernel {
     fn clone(&self) -> Self {
-        // Relaxed: made from a handle that is there.
-        self.inner.handles.fetch_add(1, Ordering::Relaxed);
+        add_reference(&self.inner.handles);
         // SAFETY: counted just now, it shares in the handles' one reference, which is there as long as any of them.
         Self { inner: ManuallyDrop::new(unsafe { Arc::from_raw(Arc::as_ptr(&self.inner)) }) }
     }

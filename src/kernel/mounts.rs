@@ -40,11 +40,12 @@ impl Kernel {
         self.inner().namespace.mount(at.as_ref(), dir, options)
     }
 
-    /// Takes away what is mounted on `at`.
+    /// Takes away what is mounted on `at`. Processes and files that were there keep it no longer than the call that ended
+    /// or closed them.
     ///
     /// # Errors
     /// Those of a path. `EINVAL`: nothing is mounted there. `EBUSY`: a file there is open, a process has its working
-    /// directory or root there, or something is mounted below.
+    /// directory or root there, a call is on its way there at this moment, or something is mounted below.
     pub fn unmount(&self, at: impl AsRef<Path>) -> Result<()> {
         self.inner().namespace.unmount(at.as_ref())
     }
@@ -76,8 +77,9 @@ impl Kernel {
     }
 
     /// Makes a character device at `at`, owned by root. Each open of it gets a file of its own from `opener`, which is
-    /// given the flags, and runs as part of the call that opens. It lives as long as the kernel, even where the device is
-    /// unlinked: a handle on this kernel in it would keep the kernel from halting.
+    /// given the flags, and runs as part of the call that opens. It lives until the kernel has halted, even where the device
+    /// is unlinked, and is dropped in the call that lets go of the last lwp: a handle on this kernel in it would keep the
+    /// kernel from halting.
     ///
     /// ```
     /// use lwproc::{File, Kernel, OpenFlags, Result, sys};

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::id::Pid;
+use crate::panics::{Panic, drop_each, go_on};
 use crate::sync::{Held, Snapshot};
 
 type Value = Arc<dyn Any + Send + Sync>;
@@ -53,7 +54,17 @@ struct Entry {
 }
 
 /// A process's values: few, so a row that is searched is faster than a map.
-type Row = Vec<Entry>;
+#[derive(Default)]
+pub(crate) struct Row(Vec<Entry>);
+
+impl Drop for Row {
+    /// Each value in spite of the others' panics: with the last row that has them, several may go at once.
+    fn drop(&mut self) {
+        let mut panic = None;
+        drop_each(self.0.drain(..), &mut panic);
+        go_on(panic);
+    }
+}
 
 pub(crate) type Hook = Box<dyn FnOnce(Pid) + Send>;
 
@@ -65,7 +76,7 @@ pub(crate) struct Locals {
 
 impl Locals {
     pub(crate) fn new() -> Self {
-        Self::of(Row::new())
+        Self::of(Row::default())
     }
 
     fn of(row: Row) -> Self {
@@ -75,32 +86,32 @@ impl Locals {
     /// What a child begins with; `None` if that is nothing. Exit hooks are not inherited.
     pub(crate) fn inherit(&self) -> Option<Self> {
         let parents = self.row.load();
-        let row: Row = parents
-            .iter()
-            .filter_map(|entry| Some(Entry { value: (entry.inherit)(&entry.value)?, ..entry.clone() }))
-            .collect();
-        if row.is_empty() { None } else { Some(Self::of(row)) }
+        // A row from the first on: a clone that panics drops what was cloned before it.
+        let mut row = Row::default();
+        for entry in &parents.0 {
+            row.0.extend((entry.inherit)(&entry.value).map(|value| Entry { value, ..entry.clone() }));
+        }
+        if row.0.is_empty() { None } else { Some(Self::of(row)) }
     }
 
     /// Whether nothing was set.
     pub(crate) fn is_empty(&self) -> bool {
-        self.row.load().is_empty() && self.exit_hooks.lock().is_empty()
+        self.row.load().0.is_empty() && self.exit_hooks.lock().is_empty()
     }
 
     /// These, and of `others` what these have not.
     pub(crate) fn over(self, others: Option<Self>) -> Self {
-        for other in others.iter().flat_map(|others| others.row.load().to_vec()) {
-            if !self.row.load().iter().any(|entry| entry.key == other.key) {
+        for other in others.iter().flat_map(|others| others.row.load().0.to_vec()) {
+            if !self.row.load().0.iter().any(|entry| entry.key == other.key) {
                 self.change(other.key, Some(other));
             }
         }
         self
     }
 
-    pub(crate) fn get<T: Any + Send + Sync>(&self) -> Option<LocalRef<T>> {
-        let row = self.row.load();
-        let at = row.iter().position(|entry| entry.key == TypeId::of::<T>())?;
-        Some(LocalRef { row, at, of: PhantomData })
+    /// The values as they are now. Where these are replaced meanwhile, to let go of them is to drop them.
+    pub(crate) fn row(&self) -> Held<Row> {
+        self.row.load()
     }
 
     /// Sets the value of type `T`, in the place of the one there was.
@@ -120,9 +131,9 @@ impl Locals {
     fn change(&self, key: TypeId, new: Option<Entry>) -> bool {
         loop {
             let old = self.row.load();
-            let mut row: Row = old.iter().filter(|entry| entry.key != key).cloned().collect();
-            let replaced = row.len() < old.len();
-            row.extend(new.clone());
+            let mut row = Row(old.0.iter().filter(|entry| entry.key != key).cloned().collect());
+            let replaced = row.0.len() < old.0.len();
+            row.0.extend(new.clone());
             if self.row.replace(&old, Arc::new(row)) {
                 return replaced;
             }
@@ -138,22 +149,35 @@ impl Locals {
         self.exit_hooks.lock().pop()
     }
 
-    /// Takes all values out, to be dropped one by one.
-    pub(crate) fn take_values(&self) -> impl Iterator<Item: Sized> + use<> {
+    /// Drops the values, and hooks that came too late to run, each in spite of the others' panics.
+    pub(crate) fn clear(&self, panic: &mut Option<Panic>) {
         loop {
             let old = self.row.load();
             // With these copies, the row that goes is the last holder of none.
-            let values = old.to_vec();
-            if values.is_empty() || self.row.replace(&old, Arc::new(Row::new())) {
-                return values.into_iter();
+            let values = old.0.to_vec();
+            let taken = values.is_empty() || self.row.replace(&old, Arc::new(Row::default()));
+            drop(old);
+            drop_each(values, panic);
+            if taken {
+                break;
             }
         }
+        drop_each(std::iter::from_fn(|| self.take_exit_hook()), panic);
+    }
+}
+
+impl Drop for Locals {
+    /// Of those that no process came to have; what a process had has left it before.
+    fn drop(&mut self) {
+        let mut panic = None;
+        self.clear(&mut panic);
+        go_on(panic);
     }
 }
 
 impl fmt::Debug for Locals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Locals").field("values", &self.row.load().len()).finish_non_exhaustive()
+        f.debug_struct("Locals").field("values", &self.row.load().0.len()).finish_non_exhaustive()
     }
 }
 
@@ -165,11 +189,19 @@ pub struct LocalRef<T> {
     of: PhantomData<fn() -> T>,
 }
 
+impl<T: Any> LocalRef<T> {
+    /// The value of type `T` in `row`.
+    pub(crate) fn of(row: Held<Row>) -> Option<Self> {
+        let at = row.0.iter().position(|entry| entry.key == TypeId::of::<T>())?;
+        Some(Self { row, at, of: PhantomData })
+    }
+}
+
 impl<T: Any> Deref for LocalRef<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        self.row[self.at].value.downcast_ref().expect("an entry's key is its value's type")
+        self.row.0[self.at].value.downcast_ref().expect("an entry's key is its value's type")
     }
 }
 

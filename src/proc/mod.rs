@@ -24,7 +24,8 @@ use crate::wait::watch::WaitQueue;
 /// A process: the resources that its lwps share.
 ///
 /// It lives as long as it has lwps, and is found by pid in the [`ProcTable`] until then. Each of its lwps keeps it; others
-/// look at it under an epoch guard.
+/// look at it under an epoch guard. When it ends, all that is more than memory leaves it, in the call that ends it; the
+/// memory goes with the collector.
 #[derive(Debug)]
 pub(crate) struct Proc {
     /// *Immutable.*
@@ -35,17 +36,18 @@ pub(crate) struct Proc {
     pub(crate) lwps: LwpCount,
     /// *Atomic.*
     umask: AtomicU32,
-    /// *Immutable* here; the table is its own to synchronize.
+    /// *Immutable* here; the table is its own to synchronize. Dead, it is empty and stays so.
     pub(crate) fds: Arc<FdTable>,
-    /// *Replaced as a whole*, each of the three.
+    /// *Replaced as a whole*, each of the three. Of a process that has ended, `cwd` is
+    /// [nowhere](crate::vfs::Namespace::nowhere).
     pub(crate) identity: Snapshot<Identity>,
     pub(crate) cwd: Snapshot<Cwd>,
     pub(crate) name: Snapshot<Box<str>>,
     /// *Atomic.*
     pub(crate) limits: Limits,
-    /// *Made once*, when the first is set.
+    /// *Made once*, when the first is set. Of a process that has ended they are empty.
     locals: OnceLock<Arc<Locals>>,
-    /// *Made once*, when a call first blocks: woken by `kill`.
+    /// *Made once*, when a call first blocks: woken by `kill`. Each waker in it is that of a waiter that keeps it.
     interrupts: OnceLock<Arc<WaitQueue>>,
     /// *Atomic*: how often lwps that are gone had been let go of.
     switches: AtomicU64,

@@ -93,7 +93,8 @@ impl ProcTable {
     /// Takes a dead process out of the table and frees it when nobody looks at it any more.
     ///
     /// # Safety
-    /// The process is in this table, dead, nobody else removes it, and nobody uses it but under a guard.
+    /// The process is in this table, dead, nobody else removes it, and nobody uses it but under a guard. Nothing is left in
+    /// it but memory.
     pub(crate) unsafe fn remove(&self, pid: Pid) {
         let Some((index, slot)) = pid.index().zip(self.slot(pid)) else { return };
         let guard = table::pin();
@@ -101,7 +102,7 @@ impl ProcTable {
         // Relaxed: detaching the last lwp has ordered all that the others did before this; the collector does the rest.
         let proc = slot.proc.swap(Shared::null(), Ordering::Relaxed, &guard);
         if !proc.is_null() {
-            // SAFETY: it is out of the table, by this thread alone. The embedder's values and files are gone from it.
+            // SAFETY: it is out of the table, by this thread alone. The caller says the rest.
             unsafe { table::retire(&guard, proc) };
         }
         drop(guard);

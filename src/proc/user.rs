@@ -13,7 +13,7 @@ use crate::sync::{AtomicU32, Ordering};
 #[derive(Debug)]
 pub(crate) struct User {
     uid: Uid,
-    /// *Atomic*: its processes.
+    /// *Atomic*: its processes, of which a kernel has fewer than 2^20; and one for each thread that is changing one's user.
     procs: AtomicU32,
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{file, names};
 use crate::context::{Current, current};
 use crate::errno::{Errno, Result};
-use crate::fd::{self, FdFlags, FdTable, File, OpenFile, OpenFlags};
+use crate::fd::{self, Closed, FdFlags, FdTable, File, Number, OpenFile, OpenFlags};
 use crate::id::{Fd, Mode};
 use crate::proc::limits::Resource;
 
@@ -25,7 +25,15 @@ fn fd_flags(flags: OpenFlags) -> FdFlags {
 pub(super) fn open_with(flags: OpenFlags, open: impl FnOnce() -> Result<OpenFile>) -> Result<Fd> {
     let (fds, limit) = current(table);
     let number = fds.take_lowest(0, limit)?;
-    Ok(number.install(open()?, fd_flags(flags)))
+    install_in(number, open()?, flags)
+}
+
+/// Makes `number` stand for `file`, where the embedder's code may run.
+///
+/// # Errors
+/// `ESRCH`: the table has died, as the process has ended; the file is closed.
+fn install_in(number: Number<'_>, file: OpenFile, flags: OpenFlags) -> Result<Fd> {
+    number.install(file, fd_flags(flags)).map_err(|_closed| Errno::ESRCH)
 }
 
 /// Opens a file, and with [`OpenFlags::CREAT`] makes it if need be, with `mode` less the umask.
@@ -36,7 +44,8 @@ pub(super) fn open_with(flags: OpenFlags, open: impl FnOnce() -> Result<OpenFile
 /// mount. `EEXIST`: it is there, and
 /// [`OpenFlags::EXCL`] given. `EISDIR`: a directory, to be written or made. `ENOTDIR`: not one, with
 /// [`OpenFlags::DIRECTORY`]. `ELOOP`: a link, with [`OpenFlags::NOFOLLOW`]. `EROFS`: to be written on a read-only mount.
-/// `ENOSPC`: no room to make it. `EINVAL`: an access mode that there is not.
+/// `ENOSPC`: no room to make it. `EINVAL`: an access mode that there is not. `ESRCH`: the process ended meanwhile, by what
+/// opens the device; the file is closed.
 ///
 /// Source: POSIX.1-2024, open.
 ///
@@ -72,7 +81,8 @@ pub fn openat(dir: Fd, path: impl AsRef<Path>, flags: OpenFlags, mode: Mode) -> 
 /// Makes a descriptor for a file of the embedder's.
 ///
 /// # Errors
-/// `EMFILE`: no number is left below [`Resource::NoFile`]; the file is dropped.
+/// `EMFILE`: no number is left below [`Resource::NoFile`]; the file is dropped. `ESRCH`: the process has ended, but for the
+/// drops of what it had; the file is dropped.
 pub fn install(file: impl File, flags: OpenFlags) -> Result<Fd> {
     open_with(flags, || Ok(OpenFile::new(Box::new(file), flags)))
 }
@@ -121,12 +131,12 @@ pub fn dup(fd: Fd) -> Result<Fd> {
 
 #[inline]
 fn dup_from(fd: Fd, min: u32, flags: FdFlags) -> Result<Fd> {
-    let duplicated: std::result::Result<Fd, (Errno, Option<OpenFile>)> = current(move |current| {
+    let duplicated: std::result::Result<Fd, (Errno, Option<Closed>)> = current(move |current| {
         let proc = current.proc();
         let file = proc.fds.get(fd).map_err(|errno| (errno, None))?;
         match proc.fds.take_lowest(min, proc.limits.soft(Resource::NoFile)) {
-            Ok(number) => Ok(number.install(file, flags)),
-            Err(errno) => Err((errno, Some(file))),
+            Ok(number) => number.install(file, flags).map_err(|closed| (Errno::ESRCH, closed)),
+            Err(errno) => Err((errno, Some(Closed::from(file)))),
         }
     });
     // A reference that was not used may be the last by now: it is dropped here, where the embedder's code may run.
@@ -234,7 +244,7 @@ pub fn pipe2(flags: OpenFlags) -> Result<(Fd, Fd)> {
     let (reads, writes) = (fds.take_lowest(0, limit)?, fds.take_lowest(0, limit)?);
     let (reader, writer) = fd::pipe();
     let status = flags & OpenFlags::NONBLOCK;
-    let read = reads.install(OpenFile::new(Box::new(reader), OpenFlags::RDONLY | status), fd_flags(flags));
-    let write = writes.install(OpenFile::new(Box::new(writer), OpenFlags::WRONLY | status), fd_flags(flags));
+    let read = install_in(reads, OpenFile::new(Box::new(reader), OpenFlags::RDONLY | status), flags)?;
+    let write = install_in(writes, OpenFile::new(Box::new(writer), OpenFlags::WRONLY | status), flags)?;
     Ok((read, write))
 }

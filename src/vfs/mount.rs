@@ -2,19 +2,21 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::path::Path;
+use std::mem;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
 use super::hostfs::HostFs;
-use super::memfs::MemFs;
+use super::memfs::{MemDir, MemFs};
 use super::node::{New, Node, Opener};
-use super::{Namei, Place};
+use super::{Cwd, Namei, Place};
 use crate::cred::Cred;
 use crate::errno::{Errno, Result};
 use crate::fd::{File, FileKind, HostRange, Null, OpenFlags, Zero};
 use crate::id::{Gid, Mode, Uid};
+use crate::panics::{Panic, drop_each};
 use crate::sync::{AtomicUsize, Ordering};
 
 /// How a directory of the host is mounted.
@@ -85,12 +87,32 @@ impl Mount {
 /// A kernel's files: a file system in memory, and what is mounted on it.
 pub(crate) struct Namespace {
     root: Place,
+    /// The same directory.
+    tree: Arc<MemDir>,
+    /// Where a process is that has ended: outside of everything, and so keeping nothing.
+    nowhere: Arc<Cwd>,
     /// By the address of the directory that each hides, which each keeps.
     mounts: RwLock<HashMap<usize, Arc<Mount>>>,
     /// *Atomic*: how many mounts there are, so that a walk looks for them only where there are any.
     count: AtomicUsize,
-    /// What opens devices, kept as long as the namespace: so the last use of one is never in the middle of a walk.
-    openers: Mutex<Vec<Opener>>,
+    /// What opens devices, kept here alone, until the namespace is closed.
+    openers: Mutex<Vec<Arc<Opener>>>,
+}
+
+/// The top of a file system in memory that is mounted nowhere.
+fn top(tree: &Arc<MemDir>) -> Place {
+    let root: Arc<dyn Node> = Arc::clone(tree) as _;
+    Place { node: Arc::clone(&root), mount: Arc::new(Mount { root, at: None, read_only: false }) }
+}
+
+/// Two directories that nothing can be made in, neither of which is in the other.
+fn nowhere() -> Arc<Cwd> {
+    let [root, dir] = [(); 2].map(|()| {
+        let tree = MemFs::root(0);
+        tree.clear();
+        top(&tree)
+    });
+    Arc::new(Cwd { root, dir })
 }
 
 fn address(node: &Arc<dyn Node>) -> usize {
@@ -100,10 +122,11 @@ fn address(node: &Arc<dyn Node>) -> usize {
 impl Namespace {
     /// An empty file system of at most `limit` bytes, with `/tmp`, `/dev/null` and `/dev/zero`.
     pub(crate) fn new(limit: u64) -> Arc<Self> {
-        let root: Arc<dyn Node> = MemFs::root(limit);
-        let mount = Mount { root: Arc::clone(&root), at: None, read_only: false };
+        let tree = MemFs::root(limit);
         let namespace = Self {
-            root: Place { node: root, mount: Arc::new(mount) },
+            root: top(&tree),
+            tree,
+            nowhere: nowhere(),
             mounts: RwLock::new(HashMap::new()),
             count: AtomicUsize::new(0),
             openers: Mutex::new(Vec::new()),
@@ -116,11 +139,11 @@ impl Namespace {
         let (root, superuser) = (&self.root.node, Cred::root());
         root.make(&superuser, "tmp".as_ref(), New::Directory, 0o1777)?;
         let dev = root.make(&superuser, "dev".as_ref(), New::Directory, 0o755)?;
-        let null: Opener = Arc::new(|_| Ok(Box::new(Null)));
-        let zero: Opener = Arc::new(|_| Ok(Box::new(Zero)));
+        let null: Arc<Opener> = Arc::new(|_| Ok(Box::new(Null)));
+        let zero: Arc<Opener> = Arc::new(|_| Ok(Box::new(Zero)));
         for (name, number, opener) in [("null", 0x103, null), ("zero", 0x105, zero)] {
-            self.openers.lock().push(Arc::clone(&opener));
-            dev.make(&superuser, name.as_ref(), New::Device(number, opener), 0o666)?;
+            dev.make(&superuser, name.as_ref(), New::Device(number, Arc::downgrade(&opener)), 0o666)?;
+            self.openers.lock().push(opener);
         }
         Ok(())
     }
@@ -128,6 +151,28 @@ impl Namespace {
     /// The directory at the top.
     pub(crate) fn root(&self) -> Place {
         self.root.clone()
+    }
+
+    /// A directory that nothing is in, below a root that it is not in.
+    pub(crate) fn nowhere(&self) -> Arc<Cwd> {
+        Arc::clone(&self.nowhere)
+    }
+
+    /// The end of its kernel: lets go of mounts, files, and what opens devices, whoever keeps the namespace.
+    pub(crate) fn close(&self, panic: &mut Option<Panic>) {
+        let mounts = mem::take(&mut *self.mounts.write());
+        self.count.store(0, Ordering::Relaxed);
+        drop(mounts);
+        self.tree.clear();
+        let openers = mem::take(&mut *self.openers.lock());
+        drop_each(openers, panic);
+    }
+
+    /// The path of a working directory that `cwd` gives, if there is one. It may be that of a process that ends meanwhile:
+    /// nothing is unmounted until it was let go of, so that `unmount` finds no trace of this.
+    pub(crate) fn path(&self, cwd: impl FnOnce() -> Option<Arc<Cwd>>) -> Option<PathBuf> {
+        let _mounts = self.hold();
+        cwd().and_then(|cwd| cwd.path().ok())
     }
 
     /// A walk by root from the top.
@@ -218,9 +263,8 @@ impl Namespace {
         mode: Mode,
         opener: impl Fn(OpenFlags) -> Result<Box<dyn File>> + Send + Sync + 'static,
     ) -> Result<()> {
-        let opener: Opener = Arc::new(opener);
-        // Held here meanwhile, so that it is not dropped in the midst of the walk either.
-        self.with_namei(|namei| namei.make(at, New::Device(0, Arc::clone(&opener)), mode).map(drop))?;
+        let opener: Arc<Opener> = Arc::new(opener);
+        self.with_namei(|namei| namei.make(at, New::Device(0, Arc::downgrade(&opener)), mode).map(drop))?;
         self.openers.lock().push(opener);
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::BorrowedFd;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use super::access::{Change, Permissions};
 use crate::cred::Cred;
@@ -11,8 +11,9 @@ use crate::errno::{Errno, Result};
 use crate::fd::{DirEntry, File, FileKind, HostRange, OpenFlags, Stat};
 use crate::id::Mode;
 
-/// Makes the file that an open of a device refers to.
-pub(super) type Opener = Arc<dyn Fn(OpenFlags) -> Result<Box<dyn File>> + Send + Sync>;
+/// Makes the file that an open of a device refers to. The namespace keeps it; nodes only know it, so that none of
+/// them, which may go at any moment and under any lock, takes anything of an embedder's with it.
+pub(super) type Opener = dyn Fn(OpenFlags) -> Result<Box<dyn File>> + Send + Sync;
 
 /// A file to be made.
 pub(super) enum New<'n> {
@@ -21,7 +22,7 @@ pub(super) enum New<'n> {
     /// What it refers to, not empty.
     Symlink(&'n OsStr),
     /// Its number and what opens it.
-    Device(u64, Opener),
+    Device(u64, Weak<Opener>),
     /// A regular file with contents that the host keeps.
     Shown(Arc<HostRange>),
 }
@@ -200,5 +201,5 @@ pub(super) enum Opened {
     /// A file that was opened for it.
     File(Box<dyn File>),
     /// What this makes.
-    Device(Opener),
+    Device(Arc<Opener>),
 }

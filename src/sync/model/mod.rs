@@ -105,7 +105,9 @@ impl<T> Snapshot<T> {
     }
 
     pub(crate) fn store(&self, value: Arc<T>) {
-        *self.0.lock() = value;
+        let old = std::mem::replace(&mut *self.0.lock(), value);
+        // Off the lock, as the real one.
+        drop(old);
     }
 
     #[must_use]

@@ -23,7 +23,7 @@ const DOT: u64 = 0;
 const DOT_DOT: u64 = 1;
 const FIRST: u64 = 2;
 
-pub(super) struct MemDir {
+pub(in crate::vfs) struct MemDir {
     ino: u64,
     fs: Arc<MemFs>,
     me: Weak<MemDir>,
@@ -128,6 +128,16 @@ impl MemDir {
 
     pub(super) fn ino(&self) -> u64 {
         self.ino
+    }
+
+    /// Takes all names out of a root, into which none comes any more.
+    pub(in crate::vfs) fn clear(&self) {
+        let mut state = self.state.write();
+        state.removed = true;
+        state.order.clear();
+        let entries = mem::take(&mut state.entries);
+        drop(state);
+        drop(entries);
     }
 
     /// The directory itself, counted; whoever calls its methods keeps it.

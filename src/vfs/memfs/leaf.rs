@@ -1,7 +1,7 @@
 //! Symbolic links, devices, and files that the host keeps.
 
 use std::ffi::OsString;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use parking_lot::RwLock;
 
@@ -16,7 +16,7 @@ use crate::vfs::node::{Node, Opened, Opener};
 pub(super) enum Content {
     Symlink(OsString, #[expect(dead_code, reason = "held for its drop")] Charge),
     /// Its number and what opens it.
-    Device(u64, Opener),
+    Device(u64, Weak<Opener>),
     /// A regular file's contents, size and times.
     Shown(Arc<HostRange>),
 }
@@ -89,7 +89,8 @@ impl Node for Leaf {
     fn open(&self, flags: OpenFlags) -> Result<Opened> {
         match &self.content {
             Content::Symlink(..) => Err(Errno::ELOOP),
-            Content::Device(_, opener) => Ok(Opened::Device(opener.clone())),
+            // Gone with its kernel, in whose implicit context the caller is still.
+            Content::Device(_, opener) => opener.upgrade().map(Opened::Device).ok_or(Errno::ENXIO),
             Content::Shown(file) if flags.writable() && !file.writable() => Err(Errno::EROFS),
             Content::Shown(file) => Ok(Opened::File(Box::new(Arc::clone(file)))),
         }

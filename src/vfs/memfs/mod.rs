@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use self::dir::MemDir;
+pub(super) use self::dir::MemDir;
 use self::file::MemFile;
 use self::leaf::Leaf;
 use super::node::Node;
@@ -40,7 +40,7 @@ impl MemFs {
     const DEV: u64 = 1;
 
     /// The root of an empty file system of `limit` bytes.
-    pub(super) fn root(limit: u64) -> Arc<dyn Node> {
+    pub(super) fn root(limit: u64) -> Arc<MemDir> {
         let free = limit.saturating_add(FIRST_NAMES * NAME);
         MemDir::root(Arc::new(Self { next_ino: AtomicU64::new(2), free: AtomicU64::new(free), moves: Mutex::new(()) }))
     }
