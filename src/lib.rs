@@ -105,7 +105,7 @@
 //! ```
 //!
 //! Every concurrent protocol is a word or two with named transitions, described at the top of its file
-//! (`lwp/slot.rs`, `proc/lwpcount.rs`, `fd/fdtable.rs`, `table/`, `wait/watch.rs`, `wait/park.rs`, `context/implicit.rs`, `mux/inbox.rs`,
+//! (`lwp/slot.rs`, `proc/lwpcount.rs`, `fd/fdtable.rs`, `table/`, `wait/queue.rs`, `wait/park.rs`, `context/implicit.rs`, `mux/inbox.rs`,
 //! `mux/packet.rs`, `blocking/latch.rs`, `blocking/waiters.rs`), and has a loom model in `loom-tests/` with a broken twin
 //! that the model must catch.
 //!
@@ -153,8 +153,10 @@ pub use proc::{Resource, Rlimit};
 pub use ps::{Ps, PsRow};
 pub use vfs::{Access, MountOptions, SetTime};
 pub use wait::block_on;
+pub use wait::events::Events;
 pub use wait::hostfd::HostFd;
-pub use wait::watch::{Events, WaitQueue, Watch};
+pub use wait::queue::WaitQueue;
+pub use wait::watch::Watch;
 
 /// The examples of the README run with those of the documentation.
 #[cfg(doctest)]

@@ -13,7 +13,8 @@ use crate::lwproc::FdInherit;
 use crate::sync::fault::Fault;
 use crate::sync::{AtomicU32, Ordering};
 use crate::wait::park::Parker;
-use crate::wait::watch::{WaitQueue, Watch};
+use crate::wait::queue::WaitQueue;
+use crate::wait::watch::Watch;
 use crate::wait::{self, Wait};
 
 /// A thread sleeps until a flag is up, another raises it and wakes it.
@@ -100,7 +101,7 @@ fn who_enters_before_he_looks_sees_the_change_or_is_woken() {
 
 #[test]
 fn a_queue_without_fences_is_found() {
-    CHANGE.must_fail(Fault::Fence("wait/watch.rs"));
+    CHANGE.must_fail(Fault::Fence("wait/queue.rs"));
 }
 
 /// As `CHANGE`, with the mistake that the queue's documentation warns of.
@@ -173,7 +174,7 @@ fn a_kill_that_wakes_nobody_is_found() {
 
 #[test]
 fn a_kill_without_fences_is_found() {
-    KILL.must_fail(Fault::Fence("wait/watch.rs"));
+    KILL.must_fail(Fault::Fence("wait/queue.rs"));
 }
 
 /// A change that a future waits for, and its wait.
@@ -244,7 +245,7 @@ fn a_pending_future_is_woken_by_its_last_waker() {
 
 #[test]
 fn a_future_in_a_queue_without_fences_is_found() {
-    FUTURE.must_fail(Fault::Fence("wait/watch.rs"));
+    FUTURE.must_fail(Fault::Fence("wait/queue.rs"));
 }
 
 /// As `FUTURE`, but the waker changes and the future is not polled with the new one.
@@ -325,7 +326,7 @@ fn no_future_sleeps_through_a_kill() {
 
 #[test]
 fn a_kill_of_a_future_without_fences_is_found() {
-    KILL_FUTURE.must_fail(Fault::Fence("wait/watch.rs"));
+    KILL_FUTURE.must_fail(Fault::Fence("wait/queue.rs"));
 }
 
 /// One thread kills a process, another releases its last lwp, a third adds one.

@@ -25,8 +25,9 @@ use crate::kernel::Kernel;
 use crate::lwp::Slot;
 use crate::sync::host_local;
 use crate::wait::driver::{Armed, Driver};
+use crate::wait::events::Events;
 use crate::wait::hostfd::HostFd;
-use crate::wait::watch::{Events, WaitQueue};
+use crate::wait::queue::WaitQueue;
 
 /// How many spare tasks are kept.
 const SPARE: usize = 1024;

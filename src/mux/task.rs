@@ -30,7 +30,8 @@ use super::waker::{self, Kept};
 use crate::context::curlwp::Context;
 use crate::id::LwpHandle;
 use crate::lwp::Slot;
-use crate::wait::watch::{Entries, WaitQueue};
+use crate::wait::queue::WaitQueue;
+use crate::wait::watch::Entries;
 
 /// What is left to be run.
 pub(super) enum Body {

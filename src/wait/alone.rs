@@ -17,8 +17,8 @@ use smallvec::SmallVec;
 use crate::errno::Result;
 use crate::lwp::Slot;
 use crate::wait::driver::{self, Armed, Driver, Watched};
+use crate::wait::events::Events;
 use crate::wait::hostfd::HostFd;
-use crate::wait::watch::Events;
 
 /// See the module. Of one wait.
 pub(crate) struct Alone {

@@ -15,8 +15,9 @@ use smallvec::SmallVec;
 use crate::errno::{Errno, Result};
 use crate::lwp::Slot;
 use crate::sync::{AtomicU64, Ordering, host_local};
+use crate::wait::events::Events;
 use crate::wait::hostfd::HostFd;
-use crate::wait::watch::{Events, WaitQueue};
+use crate::wait::queue::WaitQueue;
 
 /// See the module. One without fibers has what is said of them as it stands here.
 pub(crate) trait Driver {

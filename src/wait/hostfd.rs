@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::sync::{AtomicBool, AtomicUsize, Ordering, thread};
-use crate::wait::watch::Events;
+use crate::wait::events::Events;
 
 /// A descriptor of the host that a [`Watch`](crate::Watch) can wait for.
 ///

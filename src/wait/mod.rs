@@ -4,9 +4,11 @@
 pub(crate) mod alone;
 #[cfg(not(loom))]
 pub(crate) mod driver;
+pub(crate) mod events;
 #[cfg_attr(loom, expect(dead_code, reason = "no reactor is modelled"))]
 pub(crate) mod hostfd;
 pub(crate) mod park;
+pub(crate) mod queue;
 mod until;
 pub(crate) mod watch;
 

@@ -23,9 +23,10 @@ use crate::sync::host_local;
 use crate::wait::alone::Alone;
 #[cfg(not(loom))]
 use crate::wait::driver::{self, Armed, Driver};
+use crate::wait::events::Events;
 use crate::wait::hostfd::HostFd;
 use crate::wait::park::Parker;
-use crate::wait::watch::{Entries, Events, Watch};
+use crate::wait::watch::{Entries, Watch};
 
 /// Repeats `attempt` until it is ready.
 ///

@@ -34,8 +34,8 @@ use smallvec::SmallVec;
 
 use crate::errno::{Errno, Result};
 use crate::wait::driver::Watched;
+use crate::wait::events::Events;
 use crate::wait::hostfd::HostFd;
-use crate::wait::watch::Events;
 
 pub(super) use timers::Timers;
 

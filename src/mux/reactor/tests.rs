@@ -12,8 +12,8 @@ use std::time::Duration;
 use rustix::process::Resource;
 
 use super::{Reactor, Watched, whole_millis};
+use crate::wait::events::Events;
 use crate::wait::hostfd::HostFd;
-use crate::wait::watch::Events;
 
 #[derive(Default)]
 struct Count(AtomicUsize);
