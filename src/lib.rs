@@ -95,11 +95,11 @@
 //! ```text
 //! capi
 //! mux   ps
-//! blocking   sys   local   wait  ->  alone  ->  driver, park
+//! blocking   sys   local
 //! lwproc (rfork newlwp switch releaselwp Lwp)  ->  implicit  ->  exit  ->  curlwp
 //! kernel
 //! lwp  ->  proc
-//! cred  user  fd  limits  locals  vfs  watch  ->  hostfd
+//! cred  user  limits  locals  vfs  ->  fd  ->  wait (until, watch, queue, driver, park, hostfd)
 //! table (segments indices reclaim)
 //! sync   errno   id
 //! ```
@@ -136,6 +136,7 @@ mod table;
 mod vfs;
 mod wait;
 
+pub use blocking::block_on::block_on;
 pub use context::local;
 pub use cred::{Cred, NGROUPS_MAX};
 pub use errno::{Errno, Result};
@@ -152,7 +153,6 @@ pub use mux::{JoinError, JoinHandle, Mux, MuxBuilder, MuxHandle, Runtime};
 pub use proc::{Resource, Rlimit};
 pub use ps::{Ps, PsRow};
 pub use vfs::{Access, MountOptions, SetTime};
-pub use wait::block_on;
 pub use wait::events::Events;
 pub use wait::hostfd::HostFd;
 pub use wait::queue::WaitQueue;

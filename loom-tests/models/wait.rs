@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker};
 use loom::thread;
 
 use super::{Model, boot, host_thread};
+use crate::context::curproc::Curproc;
 use crate::errno::{Errno, Result};
 use crate::lwproc::FdInherit;
 use crate::sync::fault::Fault;
@@ -149,7 +150,7 @@ pub(super) const KILL: Model = Model {
             move || {
                 // Not `enter`: what it leaves to be dropped would not survive a model that fails.
                 kernel.switch(lwp);
-                let outcome: Result<()> = wait::until(None, |_| Poll::Pending);
+                let outcome: Result<()> = wait::until(Curproc, None, |_| Poll::Pending);
                 assert_eq!((outcome, reason.load(Ordering::Relaxed)), (Err(Errno::EINTR), 1));
                 kernel.releaselwp();
             }
@@ -196,7 +197,7 @@ impl Change {
 
     fn wait(&self) -> impl Future<Output = Result<()>> + Unpin {
         let Self { queue, made } = self.clone();
-        Wait::new(None, move |watch: &mut Watch<'_>| {
+        Wait::new(Curproc, None, move |watch: &mut Watch<'_>| {
             watch.queue(&queue);
             if made.load(Ordering::Relaxed) == 1 { Poll::Ready(Ok(())) } else { Poll::Pending }
         })
@@ -301,7 +302,7 @@ pub(super) const KILL_FUTURE: Model = Model {
             move || {
                 kernel.switch(lwp);
                 let parker = Parker::new();
-                let mut wait = Wait::new(None, |_: &mut Watch<'_>| Poll::<Result<()>>::Pending);
+                let mut wait = Wait::new(Curproc, None, |_: &mut Watch<'_>| Poll::<Result<()>>::Pending);
                 let outcome = loop {
                     match poll(&mut wait, &parker) {
                         Poll::Ready(outcome) => break outcome,

@@ -11,6 +11,7 @@ use pin_project_lite::pin_project;
 use super::latch::{Glance, Latch};
 use super::mutex::MutexGuard;
 use super::waiters::{Line, Wait, Waiters};
+use crate::context::curproc::Curproc;
 use crate::errno::{Errno, Result};
 use crate::wait;
 
@@ -81,7 +82,7 @@ impl Condition {
     /// # Errors
     /// `EINTR`: the process was killed. The mutex is unlocked then.
     pub fn wait<'m, T: ?Sized>(&self, guard: MutexGuard<'m, T>) -> Result<MutexGuard<'m, T>> {
-        wait::until_woken(None, pin!(self.wait_async(guard)))
+        wait::until_woken(Curproc, None, pin!(self.wait_async(guard)))
     }
 
     /// Waits as long as `condition` holds; it is looked at first, and after each notification.
@@ -110,7 +111,7 @@ impl Condition {
         deadline: Instant,
     ) -> Result<(MutexGuard<'m, T>, bool)> {
         let mutex = guard.mutex();
-        let notified = match wait::until_woken(Some(deadline), pin!(self.notified(guard))) {
+        let notified = match wait::until_woken(Curproc, Some(deadline), pin!(self.notified(guard))) {
             Ok(notified) => Some(notified),
             Err(Errno::ETIMEDOUT) => None,
             Err(error) => return Err(error),

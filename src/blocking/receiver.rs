@@ -11,6 +11,7 @@ use pin_project_lite::pin_project;
 
 use super::channel::{Channel, Outcome, State, TAKES, Taken, Takers, Taking, another, one_less};
 use super::waiters::Wait;
+use crate::context::curproc::Curproc;
 use crate::errno::{Errno, Result};
 use crate::wait;
 
@@ -45,7 +46,7 @@ impl<T> Receiver<T> {
     #[inline]
     fn wait(&self, deadline: Option<Instant>) -> Result<T> {
         match self.try_recv() {
-            Err(Errno::EAGAIN) => wait::until_woken(deadline, pin!(self.taking()))?,
+            Err(Errno::EAGAIN) => wait::until_woken(Curproc, deadline, pin!(self.taking()))?,
             received => received,
         }
     }

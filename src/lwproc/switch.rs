@@ -7,8 +7,6 @@ use crate::context::implicit;
 use crate::id::LwpId;
 use crate::kernel::{FatalKind, Kernel};
 use crate::lwp::{Slot, SwitchError};
-#[cfg(not(loom))]
-use crate::wait::driver;
 
 impl Kernel {
     /// Makes `to` current, `None`: the implicit context, and lets go of the lwp that was. `None` in an implicit context
@@ -95,14 +93,6 @@ impl Kernel {
 /// What a fiber or future left behind when it switched to another lwp is its own still, and it may come back to it.
 #[cold]
 fn back_to_own(slot: &Slot, to: LwpId, error: SwitchError) -> Result<(), SwitchError> {
-    #[cfg(not(loom))]
-    if slot.is_owned(to.handle())
-        && !std::ptr::eq(cpu(|cpu| cpu.current.get()), slot)
-        && driver::with(|driver| driver.is_some_and(|driver| driver.is_turn_of(slot)))
-    {
-        return Ok(());
-    }
-    #[cfg(loom)]
     let _ = (slot, to);
     Err(error)
 }

@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use super::packet::{JoinError, Packet};
 use super::scheduler::{self, Scheduler};
+use crate::context::curproc::Curproc;
 use crate::errno::Errno;
 use crate::wait;
 
@@ -59,7 +60,7 @@ impl<T> JoinHandle<T> {
         if self.is_own() {
             return Err(JoinError::Deadlock);
         }
-        let joined = wait::until(deadline, |watch| {
+        let joined = wait::until(Curproc, deadline, |watch| {
             // SAFETY: this is the one handle, borrowed mutably.
             unsafe { self.packet.poll(watch.waker()) }.map(Ok)
         });

@@ -22,7 +22,6 @@ use crate::context::exit::{self, Panic};
 use crate::context::implicit;
 use crate::errno::{Errno, Result};
 use crate::kernel::Kernel;
-use crate::lwp::Slot;
 use crate::sync::host_local;
 use crate::wait::driver::{Armed, Driver};
 use crate::wait::events::Events;
@@ -363,10 +362,6 @@ impl Scheduler {
 impl Driver for Scheduler {
     fn fiber(&self) -> Option<&Waker> {
         self.running().filter(|task| !task.yielder.get().is_null()).map(Task::waker)
-    }
-
-    fn is_turn_of(&self, slot: *const Slot) -> bool {
-        self.running().is_some_and(|task| ptr::eq(task.slot, slot))
     }
 
     fn sleep(&self, host: &[(Arc<HostFd>, Events)], deadline: Option<Instant>) -> Result<()> {

@@ -15,7 +15,6 @@ use std::time::Instant;
 use smallvec::SmallVec;
 
 use crate::errno::Result;
-use crate::lwp::Slot;
 use crate::wait::driver::{self, Armed, Driver, Watched};
 use crate::wait::events::Events;
 use crate::wait::hostfd::HostFd;
@@ -59,11 +58,11 @@ impl Alone {
         Entered(self)
     }
 
-    /// What is waited for: descriptors, and the first of the deadlines and `deadline`.
-    pub(crate) fn waits(&self, deadline: Option<Instant>) -> (Vec<(Arc<HostFd>, Events)>, Option<Instant>) {
+    /// What is waited for: descriptors, and the first of the deadlines.
+    pub(crate) fn waits(&self) -> (Vec<(Arc<HostFd>, Events)>, Option<Instant>) {
         let host = self.host.borrow().values().map(|waiter| (Arc::clone(&waiter.fd), waiter.events)).collect();
-        let timers = self.timers.borrow();
-        (host, timers.values().map(|(at, _)| *at).chain(deadline).min())
+        let first = self.timers.borrow().values().map(|(at, _)| *at).min();
+        (host, first)
     }
 
     /// A sleep is over: wakes those who are due, and those who wait for a descriptor.
@@ -91,11 +90,6 @@ impl Drop for Entered<'_> {
 }
 
 impl Driver for Alone {
-    fn is_turn_of(&self, slot: *const Slot) -> bool {
-        // SAFETY: the outer one is there still, since this one takes its place for a time within its own.
-        self.outer.get().is_some_and(|outer| unsafe { outer.as_ref() }.is_turn_of(slot))
-    }
-
     fn tells_edges(&self) -> bool {
         false
     }

@@ -13,7 +13,6 @@ use std::time::Instant;
 use smallvec::SmallVec;
 
 use crate::errno::{Errno, Result};
-use crate::lwp::Slot;
 use crate::sync::{AtomicU64, Ordering, host_local};
 use crate::wait::events::Events;
 use crate::wait::hostfd::HostFd;
@@ -25,9 +24,6 @@ pub(crate) trait Driver {
     fn fiber(&self) -> Option<&Waker> {
         None
     }
-
-    /// Whether `slot` is that of the lwp whose turn it is.
-    fn is_turn_of(&self, slot: *const Slot) -> bool;
 
     /// Suspends the fiber that runs until its waker is woken, one of `host` is ready, or `deadline`. May also come back
     /// for no reason.

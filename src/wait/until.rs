@@ -7,7 +7,7 @@
 //! - a fiber is suspended, and its multiplexer goes on with others ([`until`]);
 //! - a future answers `Pending` to whoever polls it ([`Wait`]).
 //!
-//! Any future is an attempt, too ([`block_on`]).
+//! Any future is an attempt, too ([`until_ready`]). Whose wait it is, and may be interrupted, the caller says ([`Interruptible`]).
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -16,7 +16,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use crate::context::implicit::current;
 use crate::errno::{Errno, Result};
 use crate::sync::host_local;
 #[cfg(not(loom))]
@@ -25,6 +24,7 @@ use crate::wait::alone::Alone;
 use crate::wait::driver::{self, Armed, Driver};
 use crate::wait::events::Events;
 use crate::wait::hostfd::HostFd;
+use crate::wait::interrupt::Interruptible;
 use crate::wait::park::Parker;
 use crate::wait::watch::{Entries, Watch};
 
@@ -33,27 +33,32 @@ use crate::wait::watch::{Entries, Watch};
 /// # Errors
 /// `EINTR`: the process was killed. `ETIMEDOUT`: it was not ready by `deadline`. And the attempt's own.
 pub(crate) fn until<T>(
+    who: impl Interruptible,
     deadline: Option<Instant>,
     mut attempt: impl FnMut(&mut Watch<'_>) -> Poll<Result<T>>,
 ) -> Result<T> {
     #[cfg(not(loom))]
     if let Some(result) = driver::with(|driver| {
         let driver = driver?;
-        Some(suspend_until(driver, driver.fiber()?, deadline, &mut attempt))
+        Some(suspend_until(who, driver, driver.fiber()?, deadline, &mut attempt))
     }) {
         return result;
     }
-    park_until(deadline, &mut attempt)
+    park_until(who, deadline, &mut attempt)
 }
 
 /// [`until`] for a plain host thread.
-fn park_until<T>(deadline: Option<Instant>, attempt: &mut impl FnMut(&mut Watch<'_>) -> Poll<Result<T>>) -> Result<T> {
+fn park_until<T>(
+    who: impl Interruptible,
+    deadline: Option<Instant>,
+    attempt: &mut impl FnMut(&mut Watch<'_>) -> Poll<Result<T>>,
+) -> Result<T> {
     let parker = Own::take();
     let waker = Waker::from(Arc::clone(&parker.0));
     loop {
         let mut watch = Watch::new(&waker);
-        enter_interrupts(&mut watch);
-        if let Poll::Ready(result) = look(&mut watch, deadline, attempt) {
+        enter_interrupts(who, &mut watch);
+        if let Poll::Ready(result) = look(who, &mut watch, deadline, attempt) {
             return result;
         }
         parker.0.park(watch.host_fds(), deadline)?;
@@ -62,19 +67,19 @@ fn park_until<T>(deadline: Option<Instant>, attempt: &mut impl FnMut(&mut Watch<
 
 /// [`until`] for a plain host thread whose attempt is a future.
 #[cfg(not(loom))]
-fn park_alone<T>(deadline: Option<Instant>, attempt: &mut impl FnMut(&mut Watch<'_>) -> Poll<Result<T>>) -> Result<T> {
+fn park_alone<T>(who: impl Interruptible, attempt: &mut impl FnMut(&mut Watch<'_>) -> Poll<Result<T>>) -> Result<T> {
     let alone = Alone::new();
     let parker = Own::take();
     let waker = Waker::from(Arc::clone(&parker.0));
     loop {
         let mut watch = Watch::new(&waker);
-        enter_interrupts(&mut watch);
+        enter_interrupts(who, &mut watch);
         let driving = alone.enter();
-        if let Poll::Ready(result) = look(&mut watch, deadline, attempt) {
+        if let Poll::Ready(result) = look(who, &mut watch, None, attempt) {
             return result;
         }
         drop(driving);
-        let (host, first) = alone.waits(deadline);
+        let (host, first) = alone.waits();
         parker.0.park(&host, first)?;
         alone.wake_due();
     }
@@ -83,6 +88,7 @@ fn park_alone<T>(deadline: Option<Instant>, attempt: &mut impl FnMut(&mut Watch<
 /// [`until`] for a fiber.
 #[cfg(not(loom))]
 fn suspend_until<T>(
+    who: impl Interruptible,
     driver: &dyn Driver,
     waker: &Waker,
     deadline: Option<Instant>,
@@ -90,10 +96,10 @@ fn suspend_until<T>(
 ) -> Result<T> {
     loop {
         // Entered once for many waits: that is too dear for each.
-        current(|current| driver.stay_in(current.proc().interrupts()));
+        who.interrupts(|interrupts| driver.stay_in(interrupts));
         let before = driver.suspended();
         let mut watch = Watch::with_edges(waker);
-        if let Poll::Ready(result) = look(&mut watch, deadline, attempt) {
+        if let Poll::Ready(result) = look(who, &mut watch, deadline, attempt) {
             return result;
         }
         // A wait within the attempt, in a file's `poll`, may have taken a wake that was meant for this one.
@@ -104,13 +110,14 @@ fn suspend_until<T>(
 }
 
 /// Enters the waiter in what wakes those whose process is killed.
-fn enter_interrupts(watch: &mut Watch<'_>) {
-    let interrupts = current(|current| Arc::clone(current.proc().interrupts()));
+fn enter_interrupts(who: impl Interruptible, watch: &mut Watch<'_>) {
+    let interrupts = who.interrupts(Arc::clone);
     watch.queue(&interrupts);
 }
 
 /// One round of a wait: enter first, then look. The waiter is in its process's interrupts.
 fn look<T>(
+    who: impl Interruptible,
     watch: &mut Watch<'_>,
     deadline: Option<Instant>,
     attempt: &mut impl FnMut(&mut Watch<'_>) -> Poll<Result<T>>,
@@ -119,7 +126,7 @@ fn look<T>(
         return Poll::Ready(result);
     }
     // What need not wait is not interrupted: a killed process has its things to put in order.
-    if current(|current| current.proc().lwps.exiting()) {
+    if who.interrupted() {
         return Poll::Ready(Err(Errno::EINTR));
     }
     if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
@@ -128,72 +135,45 @@ fn look<T>(
     Poll::Pending
 }
 
-/// Runs `future` to its end, in the context of the caller: a fiber is suspended while it is pending, a plain host thread
-/// parks. Within a future it holds up the whole multiplexer: await there.
-///
-/// Whatever [`sys::aio`](crate::sys::aio) waits for can be waited for, host descriptors and times too.
+/// [`until`] for a future, in whose polls what it waits for beside its wakers is watched, too.
 ///
 /// # Errors
-/// `EINTR`: the process was killed, and the future, polled once more, was not ready; it has been dropped. Calls of `sys::aio`
-/// that wait are ready then, with their own `EINTR`. `ENFILE`, `EMFILE`, `ENOMEM`, `ENOSPC`: the host has nothing left to
-/// wait with.
-///
-/// # Panics
-/// When the future does.
-///
-/// ```
-/// use lwproc::{Kernel, block_on, sys};
-///
-/// Kernel::new()?.enter(|| {
-///     let (reader, writer) = sys::pipe()?;
-///     let mut buf = [0; 5];
-///     let talk = async {
-///         sys::aio::write(writer, b"hello").await?;
-///         sys::aio::read(reader, &mut buf).await
-///     };
-///     assert_eq!(block_on(talk)?, Ok(5));
-///     Ok::<(), lwproc::Errno>(())
-/// })?;
-/// # Ok::<(), lwproc::Errno>(())
-/// ```
-pub fn block_on<F: Future>(future: F) -> Result<F::Output> {
-    block_until(None, future)
-}
-
-/// [`block_on`] until `deadline`.
-///
-/// # Errors
-/// As there, and `ETIMEDOUT`: it was not ready by `deadline`.
-pub(crate) fn block_until<F: Future>(deadline: Option<Instant>, future: F) -> Result<F::Output> {
+/// As there, but for `ETIMEDOUT`.
+pub(crate) fn until_ready<F: Future>(who: impl Interruptible, future: F) -> Result<F::Output> {
     let mut future = pin!(future);
     let mut attempt = |watch: &mut Watch<'_>| future.as_mut().poll(&mut Context::from_waker(watch.waker())).map(Ok);
     #[cfg(not(loom))]
     if driver::with(|driver| driver.is_none_or(|driver| driver.fiber().is_none())) {
-        return park_alone(deadline, &mut attempt);
+        return park_alone(who, &mut attempt);
     }
-    until(deadline, &mut attempt)
+    until(who, None, &mut attempt)
 }
 
-/// [`block_on`] until `deadline`, for a future that wakes whom it keeps waiting, and waits for nothing of the host's. Its
+/// [`until`] for a future that wakes whom it keeps waiting, and waits for nothing of the host's. Its
 /// polls do not block.
 ///
 /// # Errors
 /// `EINTR`: the process was killed. `ETIMEDOUT`: it was not ready by `deadline`.
-pub(crate) fn until_woken<F: Future>(deadline: Option<Instant>, mut future: Pin<&mut F>) -> Result<F::Output> {
+pub(crate) fn until_woken<F: Future>(
+    who: impl Interruptible,
+    deadline: Option<Instant>,
+    mut future: Pin<&mut F>,
+) -> Result<F::Output> {
     #[cfg(not(loom))]
     if let Some(result) = driver::with(|driver| {
         let driver = driver?;
-        Some(suspend_until_woken(driver, driver.fiber()?, deadline, future.as_mut()))
+        Some(suspend_until_woken(who, driver, driver.fiber()?, deadline, future.as_mut()))
     }) {
         return result;
     }
-    park_until(deadline, &mut |watch| future.as_mut().poll(&mut Context::from_waker(watch.waker())).map(Ok))
+    park_until(who, deadline, &mut |watch| future.as_mut().poll(&mut Context::from_waker(watch.waker())).map(Ok))
 }
 
 /// [`until_woken`] for a fiber: as `suspend_until`, with nothing to collect.
 #[cfg(not(loom))]
 #[inline]
 fn suspend_until_woken<F: Future>(
+    who: impl Interruptible,
     driver: &dyn Driver,
     waker: &Waker,
     deadline: Option<Instant>,
@@ -204,11 +184,8 @@ fn suspend_until_woken<F: Future>(
             return Ok(output);
         }
         // Entered before the look whether it was killed; it stays, so that this is done once for many waits.
-        let killed = current(|current| {
-            driver.stay_in(current.proc().interrupts());
-            current.proc().lwps.exiting()
-        });
-        if killed {
+        who.interrupts(|interrupts| driver.stay_in(interrupts));
+        if who.interrupted() {
             return Err(Errno::EINTR);
         }
         if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
@@ -227,7 +204,8 @@ fn suspend_until_woken<F: Future>(
 /// the former one's entries go only then: a change in between is seen or told. So it may be polled for no reason, with
 /// another waker, and on another host thread. Dropped, it has left all.
 #[must_use]
-pub(crate) struct Wait<A> {
+pub(crate) struct Wait<I, A> {
+    who: I,
     deadline: Option<Instant>,
     attempt: A,
     /// What the last look has entered, as long as that must wake.
@@ -236,9 +214,10 @@ pub(crate) struct Wait<A> {
     armed: Armed,
 }
 
-impl<A> Wait<A> {
-    pub(crate) fn new(deadline: Option<Instant>, attempt: A) -> Self {
+impl<I, A> Wait<I, A> {
+    pub(crate) fn new(who: I, deadline: Option<Instant>, attempt: A) -> Self {
         Self {
+            who,
             deadline,
             attempt,
             entries: Entries::default(),
@@ -274,14 +253,14 @@ impl<A> Wait<A> {
     }
 }
 
-impl<A: Unpin + FnMut(&mut Watch<'_>) -> Poll<Result<T>>, T> Future for Wait<A> {
+impl<I: Interruptible + Unpin, A: Unpin + FnMut(&mut Watch<'_>) -> Poll<Result<T>>, T> Future for Wait<I, A> {
     type Output = Result<T>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
         let wait = &mut *self;
         let mut watch = watch(cx.waker());
-        enter_interrupts(&mut watch);
-        let looked = look(&mut watch, wait.deadline, &mut wait.attempt);
+        enter_interrupts(wait.who, &mut watch);
+        let looked = look(wait.who, &mut watch, wait.deadline, &mut wait.attempt);
         let waits = if looked.is_pending() { wait.arm(cx.waker(), watch.host_fds()) } else { Ok(()) };
         match (looked, waits) {
             (Poll::Pending, Ok(())) => {
