@@ -86,7 +86,8 @@
 //! no code of the embedder's runs in one; only memory does. A kernel halts when its last handle is dropped; see [`Kernel`].
 //!
 //! A panic in a closure that runs in a lwp leaves the lwp and goes on. A panic in a file's drop, an exit hook or a local's
-//! drop goes on when the process has ended in spite of it.
+//! drop goes on when the process has ended in spite of it. One that nobody would see, such as a waker's, ends where it
+//! occurs, and is told to [`Builder::on_panic`].
 //!
 //! # Layers
 //!
@@ -101,7 +102,7 @@
 //! lwp  ->  proc
 //! cred  user  limits  locals  vfs  ->  fd  ->  wait (until, watch, queue, driver, park, hostfd)
 //! table (segments indices reclaim)
-//! sync   errno   id
+//! sync   errno   id   panics
 //! ```
 //!
 //! Every concurrent protocol is a word or two with named transitions, described at the top of its file
@@ -128,6 +129,7 @@ mod loom_models;
 mod lwp;
 mod lwproc;
 pub mod mux;
+mod panics;
 mod proc;
 mod ps;
 mod sync;

@@ -1,12 +1,10 @@
 //! The end of a lwp, and of its process when it was the last.
 
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-
 use crate::context::curlwp::{cpu, fatal};
 use crate::fd::FdTable;
 use crate::kernel::{FatalKind, Inner};
 use crate::lwp::Slot;
+pub(crate) use crate::panics::{Panic, catch, go_on};
 use crate::proc::locals::Locals;
 use crate::proc::{Detach, Proc};
 
@@ -57,8 +55,6 @@ pub(crate) unsafe fn release(kernel: &Inner, slot: &Slot) {
     }
 }
 
-pub(crate) type Panic = Box<dyn Any + Send>;
-
 /// A process that has ended, but for its memory.
 struct Ended {
     /// The first panic of the embedder's part of it.
@@ -103,28 +99,4 @@ fn drop_all(locals: &Locals, panic: &mut Option<Panic>) {
 /// Closes every descriptor, each in spite of the others' panics.
 pub(crate) fn close_all(fds: &FdTable, panic: &mut Option<Panic>) {
     while !catch(|| fds.close_all(), panic) {}
-}
-
-/// Runs `f`, and keeps its panic if it is the first. Whether there was none.
-pub(crate) fn catch(f: impl FnOnce(), first: &mut Option<Panic>) -> bool {
-    match catch_unwind(AssertUnwindSafe(f)) {
-        Ok(()) => true,
-        Err(panic) => {
-            match first {
-                None => *first = Some(panic),
-                // Not dropped: a payload's drop is anybody's code, and may panic.
-                Some(_) => std::mem::forget(panic),
-            }
-            false
-        }
-    }
-}
-
-/// Lets a panic that was kept go on, unless the thread is panicking already, which would abort.
-pub(crate) fn go_on(panic: Option<Panic>) {
-    match panic {
-        Some(panic) if std::thread::panicking() => std::mem::forget(panic),
-        Some(panic) => resume_unwind(panic),
-        None => {}
-    }
 }

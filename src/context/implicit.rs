@@ -11,8 +11,10 @@ use std::sync::Arc;
 
 use crate::context::curlwp::{Context, cpu};
 use crate::context::exit::{self, Panic};
+use crate::context::hook;
 use crate::kernel::{Inner, Kernel};
 use crate::lwp::{Slot, SwitchError};
+use crate::panics;
 use crate::proc::Proc;
 use crate::sync::{Ordering, fence, host_local};
 
@@ -74,6 +76,8 @@ pub(crate) fn end_host_thread() {
 /// [`SwitchError::HostEnding`]: the thread's own destructors are past the point where it could be handed back.
 #[cold]
 fn attach(kernel: &Arc<Inner>) -> Result<*const Slot, SwitchError> {
+    // No thread comes into a kernel without this.
+    panics::tell_by(hook::tell);
     forget_halted(kernel);
     // From here on no code of the embedder's runs: the address is good until the caller makes use of it.
     let attached = HOST.try_with(|host| {

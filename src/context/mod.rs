@@ -3,5 +3,6 @@
 pub(crate) mod curlwp;
 pub(crate) mod curproc;
 pub(crate) mod exit;
+pub(crate) mod hook;
 pub(crate) mod implicit;
 pub mod local;

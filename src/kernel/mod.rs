@@ -4,6 +4,7 @@ mod builder;
 mod fatal;
 mod mounts;
 
+use std::any::Any;
 use std::fmt;
 use std::mem::ManuallyDrop;
 use std::num::NonZeroU32;
@@ -53,6 +54,9 @@ pub struct Kernel {
     inner: ManuallyDrop<Arc<Inner>>,
 }
 
+/// See [`Builder::on_panic`].
+pub(crate) type PanicHook = Arc<dyn Fn(&(dyn Any + Send)) + Send + Sync>;
+
 /// See [`Kernel::global`].
 static GLOBAL: OnceLock<Kernel> = OnceLock::new();
 
@@ -74,6 +78,8 @@ pub(crate) struct Inner {
     /// *Immutable*: pid 1, which lives as long as the table.
     init: *const Proc,
     fatal_hook: FatalHook,
+    /// *Immutable*: told of panics that nobody sees.
+    pub(crate) panic_hook: Option<PanicHook>,
 }
 
 // SAFETY: `init` points into `procs`, which is shared by its own rules; all else is `Send + Sync`.
