@@ -149,9 +149,8 @@ impl Condition {
     /// Ends the waits of all who wait now.
     pub fn notify_all(&self) {
         let Some(end) = self.is_waited_for().then(|| self.line.latch().next) else { return };
-        // If a waker panics, the others are woken all the same.
-        let mut rest = Rest { condition: self, end };
-        while rest.notify() {}
+        // Not those who come to wait meanwhile.
+        while self.notify(|ticket| ticket < end) {}
     }
 
     fn is_waited_for(&self) -> bool {
@@ -174,24 +173,6 @@ impl Condition {
     /// Unlocks when it waits.
     fn notified<'c, 'm, T: ?Sized>(&'c self, guard: MutexGuard<'m, T>) -> Notified<'c, 'm, T> {
         Notified { condition: self, guard: Some(guard), wait: Wait::new(&self.line, 0) }
-    }
-}
-
-/// Who is still to be notified.
-struct Rest<'c> {
-    condition: &'c Condition,
-    end: u64,
-}
-
-impl Rest<'_> {
-    fn notify(&mut self) -> bool {
-        self.condition.notify(|ticket| ticket < self.end)
-    }
-}
-
-impl Drop for Rest<'_> {
-    fn drop(&mut self) {
-        while self.notify() {}
     }
 }
 

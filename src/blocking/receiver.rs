@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use pin_project_lite::pin_project;
 
-use super::channel::{Channel, Outcome, State, TAKES, Taken, Takers, Taking, another, one_less};
+use super::channel::{Channel, Outcome, State, TAKES, Taken, Takers, Taking, another, drop_value, one_less};
 use super::waiters::Wait;
 use crate::context::curproc::Curproc;
 use crate::errno::{Errno, Result};
@@ -110,7 +110,9 @@ pin_project! {
             if let Some(waker) = waker {
                 waker.wake();
             }
-            drop(unwanted);
+            if let Some(unwanted) = unwanted {
+                drop_value(unwanted);
+            }
         }
     }
 }

@@ -14,7 +14,9 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 
 use crate::errno::Errno;
+use crate::panics;
 use crate::sync::{AtomicU32, Ordering};
+use crate::wait::waker::ForeignWaker;
 
 const EMPTY: u32 = 0;
 const WAITING: u32 = 1;
@@ -64,7 +66,7 @@ pub(crate) struct Packet<T> {
     /// *Atomic*: one of the above.
     state: AtomicU32,
     /// *The handle's* in EMPTY, *whoever leaves WAITING's* in WAITING.
-    waker: UnsafeCell<Option<Waker>>,
+    waker: UnsafeCell<Option<ForeignWaker>>,
     /// *The task's* before FINISHED, *the handle's* from then on.
     result: UnsafeCell<Option<Result<T, JoinError>>>,
 }
@@ -115,7 +117,7 @@ impl<T> Packet<T> {
             }
             _ => {}
         }
-        let waker = waker.clone();
+        let waker = ForeignWaker::of(waker);
         // SAFETY: the handle's in EMPTY.
         let old = unsafe { &mut *self.waker.get() }.replace(waker);
         // Release: pairs with the Acquire in `finish`, for the waker. Acquire: pairs with the Release there.
@@ -134,5 +136,13 @@ impl<T> Packet<T> {
         self.state.store(TAKEN, Ordering::Relaxed);
         // SAFETY: the handle's from FINISHED on, which the caller saw with Acquire.
         unsafe { &mut *self.result.get() }.take().unwrap_or(Err(JoinError::Taken))
+    }
+}
+
+/// A result that nobody took is dropped by whoever comes last, the task or its handle, for neither of which it may panic.
+impl<T> Drop for Packet<T> {
+    fn drop(&mut self) {
+        let result = self.result.get_mut().take();
+        panics::contain(|| drop(result));
     }
 }

@@ -11,6 +11,7 @@ mod interrupt;
 pub(crate) mod park;
 pub(crate) mod queue;
 mod until;
+pub(crate) mod waker;
 pub(crate) mod watch;
 
 pub(crate) use interrupt::Interruptible;
