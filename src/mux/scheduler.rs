@@ -23,10 +23,11 @@ use crate::context::implicit;
 use crate::errno::{Errno, Result};
 use crate::kernel::Kernel;
 use crate::sync::host_local;
-use crate::wait::driver::{Armed, Driver};
+use crate::wait::driver::{self, Armed, Driver, Place};
 use crate::wait::events::Events;
 use crate::wait::hostfd::HostFd;
 use crate::wait::queue::WaitQueue;
+use crate::wait::waker::{ForeignWaker, Wakers, wakers_of};
 
 /// How many spare tasks are kept.
 const SPARE: usize = 1024;
@@ -48,6 +49,7 @@ pub(super) struct Scheduler {
     pub(super) stacks: RefCell<StackPool>,
     pub(super) reactor: Reactor,
     pub(super) timers: Timers,
+    place: Place,
     /// The context between turns: the implicit one of `kernel`.
     pub(super) home: Cell<Context>,
 }
@@ -67,33 +69,26 @@ pub(super) fn with<R>(f: impl FnOnce(Option<&Scheduler>) -> R) -> R {
 pub(super) struct Entered<'l> {
     _local: &'l Scheduler,
     before: *const Scheduler,
-    driver: Option<NonNull<dyn Driver>>,
+    _driver: driver::Entered<'l>,
 }
 
 impl<'l> Entered<'l> {
     pub(super) fn new(scheduler: &'l Scheduler) -> Self {
         let before = SCHEDULER.with(|cell| cell.replace(scheduler));
-        // SAFETY: the pointer is taken away again by this one's drop, before `scheduler` can go.
-        let driver = unsafe {
-            crate::wait::driver::set(Some(NonNull::new_unchecked(
-                ptr::from_ref::<dyn Driver>(scheduler) as *mut (dyn Driver + 'static)
-            )))
-        };
-        Self { _local: scheduler, before, driver }
+        Self { _local: scheduler, before, _driver: driver::enter(scheduler) }
     }
 }
 
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
         SCHEDULER.with(|cell| cell.set(self.before));
-        // SAFETY: it was set before, by one that is still there.
-        unsafe { crate::wait::driver::set(self.driver) };
     }
 }
 
 impl Scheduler {
     pub(super) fn new(shared: Arc<Shared>, kernel: Kernel, stacks: StackPool, reactor: Reactor) -> Self {
         Self {
+            place: Place::new(shared.id),
             shared,
             kernel,
             ready: UnsafeCell::default(),
@@ -360,6 +355,10 @@ impl Scheduler {
 }
 
 impl Driver for Scheduler {
+    fn place(&self) -> &Place {
+        &self.place
+    }
+
     fn fiber(&self) -> Option<&Waker> {
         self.running().filter(|task| !task.yielder.get().is_null()).map(Task::waker)
     }
@@ -369,10 +368,13 @@ impl Driver for Scheduler {
         if !task.may_wait() {
             return Err(Errno::EINTR);
         }
-        let _armed = match (host, deadline) {
-            ([], None) => None,
-            _ => Some(self.arm(task.waker(), host, deadline)?),
-        };
+        let mut armed = Armed::default();
+        let count = host.len() + usize::from(deadline.is_some());
+        if count != 0 {
+            let (mut wakers, mut woken) = (wakers_of(task.waker(), count), Wakers::new());
+            self.arm(&mut armed, &mut wakers, &mut woken, host, deadline)?;
+            woken.into_iter().for_each(ForeignWaker::wake);
+        }
         task.suspend();
         // A guest that was cancelled meanwhile comes back to this.
         if task.may_wait() { Ok(()) } else { Err(Errno::EINTR) }
@@ -391,24 +393,24 @@ impl Driver for Scheduler {
         }
     }
 
-    fn arm(&self, waker: &Waker, host: &[(Arc<HostFd>, Events)], deadline: Option<Instant>) -> Result<Armed> {
-        let mut armed = Armed { driver: self.shared.id, host: Default::default(), timer: None };
+    fn arm(
+        &self,
+        armed: &mut Armed,
+        wakers: &mut Wakers,
+        woken: &mut Wakers,
+        host: &[(Arc<HostFd>, Events)],
+        deadline: Option<Instant>,
+    ) -> Result<()> {
+        armed.driver = self.shared.id;
         for (fd, events) in host {
-            armed.host.push(self.reactor.watch(fd, *events, waker)?);
+            armed.host.push(self.reactor.watch(fd, *events, wakers, woken)?);
         }
-        armed.timer = deadline.map(|deadline| self.timers.add(deadline, waker));
-        Ok(armed)
+        armed.timer = deadline.zip(wakers.pop()).map(|(deadline, waker)| self.timers.add(deadline, waker));
+        Ok(())
     }
 
-    fn disarm(&self, armed: &Armed) {
-        if armed.driver != self.shared.id {
-            return;
-        }
-        for &key in &armed.host {
-            self.reactor.leave(key);
-        }
-        if let Some(timer) = armed.timer {
-            self.timers.remove(timer);
-        }
+    fn disarm(&self, armed: &Armed, wakers: &mut Wakers) {
+        wakers.extend(armed.host.iter().filter_map(|&watched| self.reactor.leave(watched)));
+        wakers.extend(armed.timer.and_then(|timer| self.timers.remove(timer)));
     }
 }

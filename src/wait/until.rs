@@ -26,6 +26,8 @@ use crate::wait::events::Events;
 use crate::wait::hostfd::HostFd;
 use crate::wait::interrupt::Interruptible;
 use crate::wait::park::Parker;
+#[cfg(not(loom))]
+use crate::wait::waker::{ForeignWaker, Wakers, wakers_of};
 use crate::wait::watch::{Entries, Watch};
 
 /// Repeats `attempt` until it is ready.
@@ -38,10 +40,7 @@ pub(crate) fn until<T>(
     mut attempt: impl FnMut(&mut Watch<'_>) -> Poll<Result<T>>,
 ) -> Result<T> {
     #[cfg(not(loom))]
-    if let Some(result) = driver::with(|driver| {
-        let driver = driver?;
-        Some(suspend_until(who, driver, driver.fiber()?, deadline, &mut attempt))
-    }) {
+    if let Some(result) = suspend_until(who, deadline, &mut attempt) {
         return result;
     }
     park_until(who, deadline, &mut attempt)
@@ -74,7 +73,7 @@ fn park_alone<T>(who: impl Interruptible, attempt: &mut impl FnMut(&mut Watch<'_
     loop {
         let mut watch = Watch::new(&waker);
         enter_interrupts(who, &mut watch);
-        let driving = alone.enter();
+        let driving = driver::enter(&alone);
         if let Poll::Ready(result) = look(who, &mut watch, None, attempt) {
             return result;
         }
@@ -85,26 +84,35 @@ fn park_alone<T>(who: impl Interruptible, attempt: &mut impl FnMut(&mut Watch<'_
     }
 }
 
-/// [`until`] for a fiber.
+/// [`until`] for a fiber; `None` where none runs. An attempt is anybody's code: that it comes back in the same fiber, or in
+/// any, is not said, where a coroutine within a fiber goes on elsewhere.
 #[cfg(not(loom))]
 fn suspend_until<T>(
     who: impl Interruptible,
-    driver: &dyn Driver,
-    waker: &Waker,
     deadline: Option<Instant>,
     attempt: &mut impl FnMut(&mut Watch<'_>) -> Poll<Result<T>>,
-) -> Result<T> {
+) -> Option<Result<T>> {
+    let mut waker = driver::fiber()?;
     loop {
         // Entered once for many waits: that is too dear for each.
-        who.interrupts(|interrupts| driver.stay_in(interrupts));
-        let before = driver.suspended();
-        let mut watch = Watch::with_edges(waker);
+        let begun = driver::of_fiber(&waker, |driver| {
+            who.interrupts(|interrupts| driver.stay_in(interrupts));
+            driver.suspended()
+        });
+        let Some(before) = begun else {
+            waker = driver::fiber()?;
+            continue;
+        };
+        let mut watch = Watch::with_edges(&waker);
         if let Poll::Ready(result) = look(who, &mut watch, deadline, attempt) {
-            return result;
+            return Some(result);
         }
-        // A wait within the attempt, in a file's `poll`, may have taken a wake that was meant for this one.
-        if driver.suspended() == before {
-            driver.sleep(watch.host_fds(), deadline)?;
+        let slept = driver::of_fiber(&waker, |driver| {
+            // A wait within the attempt, in a file's `poll`, may have taken a wake that was meant for this one.
+            if driver.suspended() == before { driver.sleep(watch.host_fds(), deadline) } else { Ok(()) }
+        });
+        if let Some(Err(error)) = slept {
+            return Some(Err(error));
         }
     }
 }
@@ -143,14 +151,12 @@ pub(crate) fn until_ready<F: Future>(who: impl Interruptible, future: F) -> Resu
     let mut future = pin!(future);
     let mut attempt = |watch: &mut Watch<'_>| future.as_mut().poll(&mut Context::from_waker(watch.waker())).map(Ok);
     #[cfg(not(loom))]
-    if driver::with(|driver| driver.is_none_or(|driver| driver.fiber().is_none())) {
-        return park_alone(who, &mut attempt);
-    }
-    until(who, None, &mut attempt)
+    return suspend_until(who, None, &mut attempt).unwrap_or_else(|| park_alone(who, &mut attempt));
+    #[cfg(loom)]
+    park_until(who, None, &mut attempt)
 }
 
-/// [`until`] for a future that wakes whom it keeps waiting, and waits for nothing of the host's. Its
-/// polls do not block.
+/// [`until`] for a future that wakes whom it keeps waiting, and waits for nothing of the host's. Its polls do not block.
 ///
 /// # Errors
 /// `EINTR`: the process was killed. `ETIMEDOUT`: it was not ready by `deadline`.
@@ -160,10 +166,7 @@ pub(crate) fn until_woken<F: Future>(
     mut future: Pin<&mut F>,
 ) -> Result<F::Output> {
     #[cfg(not(loom))]
-    if let Some(result) = driver::with(|driver| {
-        let driver = driver?;
-        Some(suspend_until_woken(who, driver, driver.fiber()?, deadline, future.as_mut()))
-    }) {
+    if let Some(result) = suspend_until_woken(who, deadline, future.as_mut()) {
         return result;
     }
     park_until(who, deadline, &mut |watch| future.as_mut().poll(&mut Context::from_waker(watch.waker())).map(Ok))
@@ -174,24 +177,29 @@ pub(crate) fn until_woken<F: Future>(
 #[inline]
 fn suspend_until_woken<F: Future>(
     who: impl Interruptible,
-    driver: &dyn Driver,
-    waker: &Waker,
     deadline: Option<Instant>,
     mut future: Pin<&mut F>,
-) -> Result<F::Output> {
+) -> Option<Result<F::Output>> {
+    let mut waker = driver::fiber()?;
     loop {
-        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(waker)) {
-            return Ok(output);
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return Some(Ok(output));
         }
         // Entered before the look whether it was killed; it stays, so that this is done once for many waits.
-        who.interrupts(|interrupts| driver.stay_in(interrupts));
+        let entered = driver::of_fiber(&waker, |driver| who.interrupts(|interrupts| driver.stay_in(interrupts)));
+        if entered.is_none() {
+            waker = driver::fiber()?;
+            continue;
+        }
         if who.interrupted() {
-            return Err(Errno::EINTR);
+            return Some(Err(Errno::EINTR));
         }
         if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-            return Err(Errno::ETIMEDOUT);
+            return Some(Err(Errno::ETIMEDOUT));
         }
-        driver.sleep(&[], deadline)?;
+        if let Some(Err(error)) = driver::of_fiber(&waker, |driver| driver.sleep(&[], deadline)) {
+            return Some(Err(error));
+        }
     }
 }
 
@@ -229,10 +237,17 @@ impl<I, A> Wait<I, A> {
     /// Has the driver wake `waker` for what no queue tells.
     #[cfg(not(loom))]
     fn arm(&mut self, waker: &Waker, host: &[(Arc<HostFd>, Events)]) -> Result<()> {
-        let armed = match (host, self.deadline) {
-            ([], None) => Armed::default(),
-            _ => driver::with(|driver| driver.ok_or(Errno::EOPNOTSUPP)?.arm(waker, host, self.deadline))?,
-        };
+        let mut armed = Armed::default();
+        let count = host.len() + usize::from(self.deadline.is_some());
+        if count != 0 {
+            // Off the driver, as what is done with them afterwards: a waker is anybody's code.
+            let (mut wakers, mut woken) = (wakers_of(waker, count), Wakers::new());
+            driver::with(|driver| {
+                let driver = driver.ok_or(Errno::EOPNOTSUPP)?;
+                driver.arm(&mut armed, &mut wakers, &mut woken, host, self.deadline)
+            })?;
+            woken.into_iter().for_each(ForeignWaker::wake);
+        }
         // Armed anew before the former is disarmed.
         self.armed = armed;
         Ok(())

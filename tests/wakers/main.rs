@@ -1,6 +1,9 @@
 //! Wakers that panic, or come back to what wakes them: whoever made the change goes on, and so do all others who wait.
 
 mod blocking;
+mod mux;
+#[path = "../common/muxes.rs"]
+mod muxes;
 mod queue;
 #[path = "../common/wakers.rs"]
 mod wakers;
