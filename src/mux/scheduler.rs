@@ -165,7 +165,7 @@ impl Scheduler {
         if let Some(moved) = tasks.get(place as usize) {
             moved.place.set(place);
         }
-        if task.kept.close() {
+        for _ in 0..task.kept.close() {
             // SAFETY: the reference was kept for this, and another is in hand.
             unsafe { Arc::decrement_strong_count(Arc::as_ptr(&dismissed)) };
         }
