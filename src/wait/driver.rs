@@ -145,23 +145,22 @@ fn entered<'d>() -> impl Iterator<Item = &'d dyn Driver> {
     std::iter::successors(LAST.with(Cell::get).map(there), move |driver| driver.place().below.get().map(there))
 }
 
-/// The one of the multiplexer that runs. A lesser one may have entered over it: for a future that blocks, or for a wait
-/// that was suspended by a coroutine of others, and is none of the fiber's.
+/// Shows `f` the fiber that runs on the calling host thread: its driver, and its waker. `f` runs nobody else's code, but
+/// for a sleep.
+///
+/// A lesser driver may have entered over the multiplexer's: for a future that blocks, or for a wait that was suspended by a
+/// coroutine of others, and is none of the fiber's.
 #[inline]
-fn multiplexer<'d>() -> Option<&'d dyn Driver> {
-    entered().find(|driver| driver.tells_edges())
-}
-
-/// The waker of the fiber that runs on the calling host thread.
-#[inline]
-pub(crate) fn fiber() -> Option<Waker> {
-    multiplexer()?.fiber().cloned()
-}
-
-/// Shows `f` the driver of the fiber that `waker` wakes; `None` where that is not what runs.
-#[inline]
-pub(crate) fn of_fiber<R>(waker: &Waker, f: impl FnOnce(&dyn Driver) -> R) -> Option<R> {
-    multiplexer().filter(|driver| driver.fiber().is_some_and(|fiber| fiber.will_wake(waker))).map(f)
+pub(crate) fn fiber<R>(f: impl FnOnce(&dyn Driver, &Waker) -> R) -> Option<R> {
+    for driver in entered() {
+        if let Some(waker) = driver.fiber() {
+            return Some(f(driver, waker));
+        }
+        if driver.tells_edges() {
+            break;
+        }
+    }
+    None
 }
 
 /// Shows `f` the calling host thread's driver: the one that entered last. `f` runs nobody else's code.

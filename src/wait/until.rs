@@ -92,29 +92,42 @@ fn suspend_until<T>(
     deadline: Option<Instant>,
     attempt: &mut impl FnMut(&mut Watch<'_>) -> Poll<Result<T>>,
 ) -> Option<Result<T>> {
-    let mut waker = driver::fiber()?;
-    loop {
-        // Entered once for many waits: that is too dear for each.
-        let begun = driver::of_fiber(&waker, |driver| {
+    let begin = || {
+        driver::fiber(|driver, waker| {
+            // Entered once for many waits: that is too dear for each.
             who.interrupts(|interrupts| driver.stay_in(interrupts));
-            driver.suspended()
-        });
-        let Some(before) = begun else {
-            waker = driver::fiber()?;
-            continue;
-        };
-        let mut watch = Watch::with_edges(&waker);
-        if let Poll::Ready(result) = look(who, &mut watch, deadline, attempt) {
-            return Some(result);
-        }
-        let slept = driver::of_fiber(&waker, |driver| {
-            // A wait within the attempt, in a file's `poll`, may have taken a wake that was meant for this one.
-            if driver.suspended() == before { driver.sleep(watch.host_fds(), deadline) } else { Ok(()) }
-        });
-        if let Some(Err(error)) = slept {
-            return Some(Err(error));
+            (waker.clone(), driver.suspended())
+        })
+    };
+    loop {
+        let (waker, mut before) = begin()?;
+        loop {
+            let mut watch = Watch::with_edges(&waker);
+            if let Poll::Ready(result) = look(who, &mut watch, deadline, attempt) {
+                return Some(result);
+            }
+            let slept = in_fiber(&waker, |driver| {
+                // A wait within the attempt, in a file's `poll`, may have taken a wake that was meant for this one.
+                if driver.suspended() == before {
+                    driver.sleep(watch.host_fds(), deadline)?;
+                }
+                who.interrupts(|interrupts| driver.stay_in(interrupts));
+                Ok(driver.suspended())
+            });
+            match slept {
+                Some(Ok(now)) => before = now,
+                Some(Err(error)) => return Some(Err(error)),
+                None => break,
+            }
         }
     }
+}
+
+/// Shows `f` the driver of the fiber that `waker` wakes; `None` where that is not what runs.
+#[cfg(not(loom))]
+#[inline]
+fn in_fiber<R>(waker: &Waker, f: impl FnOnce(&dyn Driver) -> R) -> Option<R> {
+    driver::fiber(|driver, fiber| fiber.will_wake(waker).then(|| f(driver))).flatten()
 }
 
 /// Enters the waiter in what wakes those whose process is killed.
@@ -180,25 +193,26 @@ fn suspend_until_woken<F: Future>(
     deadline: Option<Instant>,
     mut future: Pin<&mut F>,
 ) -> Option<Result<F::Output>> {
-    let mut waker = driver::fiber()?;
+    let mut waker = driver::fiber(|_, waker| waker.clone())?;
     loop {
         if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
             return Some(Ok(output));
         }
-        // Entered before the look whether it was killed; it stays, so that this is done once for many waits.
-        let entered = driver::of_fiber(&waker, |driver| who.interrupts(|interrupts| driver.stay_in(interrupts)));
-        if entered.is_none() {
-            waker = driver::fiber()?;
-            continue;
-        }
-        if who.interrupted() {
-            return Some(Err(Errno::EINTR));
-        }
-        if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-            return Some(Err(Errno::ETIMEDOUT));
-        }
-        if let Some(Err(error)) = driver::of_fiber(&waker, |driver| driver.sleep(&[], deadline)) {
-            return Some(Err(error));
+        let slept = in_fiber(&waker, |driver| {
+            // Entered before the look whether it was killed; it stays, so that this is done once for many waits.
+            who.interrupts(|interrupts| driver.stay_in(interrupts));
+            if who.interrupted() {
+                return Err(Errno::EINTR);
+            }
+            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                return Err(Errno::ETIMEDOUT);
+            }
+            driver.sleep(&[], deadline)
+        });
+        match slept {
+            Some(Ok(())) => {}
+            Some(Err(error)) => return Some(Err(error)),
+            None => waker = driver::fiber(|_, waker| waker.clone())?,
         }
     }
 }
