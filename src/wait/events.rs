@@ -5,6 +5,13 @@ use bitflags::bitflags;
 bitflags! {
     /// What a descriptor is ready for, with the values of `poll(2)`.
     ///
+    /// ```
+    /// use lwproc::Events;
+    /// let asked = Events::IN | Events::OUT;
+    /// // What a poll of it may answer.
+    /// assert!((asked | Events::ALWAYS).contains(Events::HUP));
+    /// ```
+    ///
     /// Source: POSIX.1-2024, `<poll.h>`.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
     #[repr(transparent)]

@@ -15,6 +15,20 @@ use crate::wait::queue::WaitQueue;
 
 /// One waiter's look: it enters the waiter in queues that will wake it, and notes the host descriptors to be watched for
 /// it. Dropped, it leaves all.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::sync::atomic::{AtomicBool, Ordering};
+/// use std::task::Waker;
+/// use lwproc::{WaitQueue, Watch};
+///
+/// let (changed, queue) = (AtomicBool::new(false), Arc::new(WaitQueue::new()));
+/// let mut watch = Watch::new(Waker::noop());
+/// watch.queue(&queue); // enters first
+/// assert!(!changed.load(Ordering::Relaxed)); // looks second
+/// changed.store(true, Ordering::Relaxed);
+/// queue.wake_all(); // the waiter will look again
+/// ```
 #[derive(Debug)]
 pub struct Watch<'w> {
     waker: &'w Waker,
