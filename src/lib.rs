@@ -87,7 +87,8 @@
 //! for a collector, which frees memory alone. A kernel halts when its last handle is dropped; see [`Kernel`].
 //!
 //! A panic in a closure that runs in a lwp leaves the lwp and goes on. A panic in a file's drop, an exit hook or a local's
-//! drop goes on when the process has ended in spite of it.
+//! drop goes on when the process has ended in spite of it. One that nobody would see, such as a waker's, ends where it
+//! occurs, and is told to [`Builder::on_panic`].
 //!
 //! # Layers
 //!
@@ -96,17 +97,17 @@
 //! ```text
 //! capi
 //! mux   ps
-//! blocking   sys   local   wait  ->  alone  ->  driver, park
+//! blocking   sys   local
 //! lwproc (rfork newlwp switch releaselwp Lwp)  ->  implicit  ->  exit  ->  curlwp
 //! kernel
 //! lwp  ->  proc
-//! cred  user  fd  limits  locals  vfs  watch  ->  hostfd
+//! cred  user  limits  locals  vfs  ->  fd  ->  wait (until, watch, queue, driver, park, hostfd)
 //! table (segments indices reclaim)
 //! sync   errno   id   panics
 //! ```
 //!
 //! Every concurrent protocol is a word or two with named transitions, described at the top of its file
-//! (`lwp/slot.rs`, `proc/lwpcount.rs`, `fd/fdtable.rs`, `table/`, `wait/watch.rs`, `wait/park.rs`, `context/implicit.rs`, `mux/inbox.rs`,
+//! (`lwp/slot.rs`, `proc/lwpcount.rs`, `fd/fdtable.rs`, `table/`, `wait/queue.rs`, `wait/park.rs`, `context/implicit.rs`, `mux/inbox.rs`,
 //! `mux/packet.rs`, `blocking/latch.rs`, `blocking/waiters.rs`), and has a loom model in `loom-tests/` with a broken twin
 //! that the model must catch.
 //!
@@ -141,6 +142,7 @@ mod table;
 mod vfs;
 mod wait;
 
+pub use blocking::block_on::block_on;
 pub use context::local;
 pub use cred::{Cred, NGROUPS_MAX};
 pub use errno::{Errno, Result};
@@ -157,9 +159,10 @@ pub use mux::{JoinError, JoinHandle, Mux, MuxBuilder, MuxHandle, Runtime};
 pub use proc::{Resource, Rlimit};
 pub use ps::{Ps, PsRow};
 pub use vfs::{Access, MountOptions, SetTime};
-pub use wait::block_on;
+pub use wait::events::Events;
 pub use wait::hostfd::HostFd;
-pub use wait::watch::{Events, WaitQueue, Watch};
+pub use wait::queue::WaitQueue;
+pub use wait::watch::Watch;
 
 /// The examples of the README run with those of the documentation.
 #[cfg(doctest)]

@@ -8,12 +8,14 @@ use std::task::{Context, Poll, Waker};
 use loom::thread;
 
 use super::{Model, boot, host_thread};
+use crate::context::curproc::Curproc;
 use crate::errno::{Errno, Result};
 use crate::lwproc::FdInherit;
 use crate::sync::fault::Fault;
 use crate::sync::{AtomicU32, Ordering};
 use crate::wait::park::Parker;
-use crate::wait::watch::{WaitQueue, Watch};
+use crate::wait::queue::WaitQueue;
+use crate::wait::watch::Watch;
 use crate::wait::{self, Wait};
 
 /// A thread sleeps until a flag is up, another raises it and wakes it.
@@ -100,7 +102,7 @@ fn who_enters_before_he_looks_sees_the_change_or_is_woken() {
 
 #[test]
 fn a_queue_without_fences_is_found() {
-    CHANGE.must_fail(Fault::Fence("wait/watch.rs"));
+    CHANGE.must_fail(Fault::Fence("wait/queue.rs"));
 }
 
 /// As `CHANGE`, with the mistake that the queue's documentation warns of.
@@ -148,7 +150,7 @@ pub(super) const KILL: Model = Model {
             move || {
                 // Not `enter`: what it leaves to be dropped would not survive a model that fails.
                 kernel.switch(lwp);
-                let outcome: Result<()> = wait::until(None, |_| Poll::Pending);
+                let outcome: Result<()> = wait::until(Curproc, None, |_| Poll::Pending);
                 assert_eq!((outcome, reason.load(Ordering::Relaxed)), (Err(Errno::EINTR), 1));
                 kernel.releaselwp();
             }
@@ -173,7 +175,7 @@ fn a_kill_that_wakes_nobody_is_found() {
 
 #[test]
 fn a_kill_without_fences_is_found() {
-    KILL.must_fail(Fault::Fence("wait/watch.rs"));
+    KILL.must_fail(Fault::Fence("wait/queue.rs"));
 }
 
 /// A change that a future waits for, and its wait.
@@ -195,7 +197,7 @@ impl Change {
 
     fn wait(&self) -> impl Future<Output = Result<()>> + Unpin {
         let Self { queue, made } = self.clone();
-        Wait::new(None, move |watch: &mut Watch<'_>| {
+        Wait::new(Curproc, None, move |watch: &mut Watch<'_>| {
             watch.queue(&queue);
             if made.load(Ordering::Relaxed) == 1 { Poll::Ready(Ok(())) } else { Poll::Pending }
         })
@@ -244,7 +246,7 @@ fn a_pending_future_is_woken_by_its_last_waker() {
 
 #[test]
 fn a_future_in_a_queue_without_fences_is_found() {
-    FUTURE.must_fail(Fault::Fence("wait/watch.rs"));
+    FUTURE.must_fail(Fault::Fence("wait/queue.rs"));
 }
 
 /// As `FUTURE`, but the waker changes and the future is not polled with the new one.
@@ -300,7 +302,7 @@ pub(super) const KILL_FUTURE: Model = Model {
             move || {
                 kernel.switch(lwp);
                 let parker = Parker::new();
-                let mut wait = Wait::new(None, |_: &mut Watch<'_>| Poll::<Result<()>>::Pending);
+                let mut wait = Wait::new(Curproc, None, |_: &mut Watch<'_>| Poll::<Result<()>>::Pending);
                 let outcome = loop {
                     match poll(&mut wait, &parker) {
                         Poll::Ready(outcome) => break outcome,
@@ -325,7 +327,7 @@ fn no_future_sleeps_through_a_kill() {
 
 #[test]
 fn a_kill_of_a_future_without_fences_is_found() {
-    KILL_FUTURE.must_fail(Fault::Fence("wait/watch.rs"));
+    KILL_FUTURE.must_fail(Fault::Fence("wait/queue.rs"));
 }
 
 /// One thread kills a process, another releases its last lwp, a third adds one.

@@ -8,12 +8,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::task::Waker;
 
 use super::latch::{Glance, Latch};
 use super::receiver::Receiver;
 use super::sender::Sender;
 use super::waiters::{Line, Waiters};
+use crate::panics;
+use crate::wait::waker::ForeignWaker;
 
 /// Makes a channel for at most `bound` values that nobody has received yet; its sides can be cloned.
 ///
@@ -116,7 +117,7 @@ impl<T> Line<Taking<T>> for State<T> {
 
 /// What came of an attempt, beside somebody to be woken without the latch.
 pub(super) enum Outcome<T> {
-    Done(T, Option<Waker>),
+    Done(T, Option<ForeignWaker>),
     /// The other side is gone.
     Closed,
 }
@@ -173,7 +174,7 @@ impl<T> State<T> {
 
     /// Lets the sender that has waited longest leave its value, where there is room now.
     #[inline]
-    fn refill(&mut self) -> Option<Waker> {
+    fn refill(&mut self) -> Option<ForeignWaker> {
         if self.giving.is_empty() || self.is_full() {
             return None;
         }
@@ -184,7 +185,7 @@ impl<T> State<T> {
 
     /// Takes back what was taken for somebody who did not wait for it any more: the next one gets it, in its old place.
     /// Answers whom to wake, and the value if nobody will ever take it.
-    pub(super) fn put_back(&mut self, taken: Taken<T>) -> (Option<Waker>, Option<T>) {
+    pub(super) fn put_back(&mut self, taken: Taken<T>) -> (Option<ForeignWaker>, Option<T>) {
         if self.receivers == 0 {
             return (None, Some(taken.value));
         }
@@ -203,7 +204,7 @@ pub(super) trait Side<T> {
     fn handles(state: &mut State<T>) -> &mut usize;
 
     /// Ends the wait of one of the other side when this one is gone.
-    fn dismiss(state: &mut State<T>) -> Option<Waker>;
+    fn dismiss(state: &mut State<T>) -> Option<ForeignWaker>;
 }
 
 pub(super) struct Givers;
@@ -214,7 +215,7 @@ impl<T> Side<T> for Givers {
         &mut state.senders
     }
 
-    fn dismiss(state: &mut State<T>) -> Option<Waker> {
+    fn dismiss(state: &mut State<T>) -> Option<ForeignWaker> {
         Some(state.taking.settle_first(|_| ())?.1)
     }
 }
@@ -224,7 +225,7 @@ impl<T> Side<T> for Takers {
         &mut state.receivers
     }
 
-    fn dismiss(state: &mut State<T>) -> Option<Waker> {
+    fn dismiss(state: &mut State<T>) -> Option<ForeignWaker> {
         Some(state.giving.settle_first(|_| ())?.1)
     }
 }
@@ -246,26 +247,18 @@ pub(super) fn one_less<T, S: Side<T>>(channel: &Channel<T>) {
     let unwanted =
         (state.receivers == 0).then(|| (std::mem::take(&mut state.queue), std::mem::take(&mut state.returned)));
     drop(state);
-    // Without the latch: wakers and drops of values are anybody's code. If one panics, the rest goes on all the same.
-    let mut rest = Rest::<T, S> { channel, side: std::marker::PhantomData };
-    while rest.dismiss() {}
-    drop(unwanted);
-}
-
-struct Rest<'c, T, S: Side<T>> {
-    channel: &'c Channel<T>,
-    side: std::marker::PhantomData<S>,
-}
-
-impl<T, S: Side<T>> Rest<'_, T, S> {
-    fn dismiss(&mut self) -> bool {
-        let waker = S::dismiss(&mut self.channel.latch());
-        waker.map(Waker::wake).is_some()
+    // Without the latch: wakers and drops of values are anybody's code, and must not panic for who has dropped a handle.
+    loop {
+        let waker = S::dismiss(&mut channel.latch());
+        let Some(waker) = waker else { break };
+        waker.wake();
+    }
+    if let Some((queue, returned)) = unwanted {
+        queue.into_iter().chain(returned.into_values()).for_each(drop_value);
     }
 }
 
-impl<T, S: Side<T>> Drop for Rest<'_, T, S> {
-    fn drop(&mut self) {
-        while self.dismiss() {}
-    }
+/// Drops a value that nobody will take: its drop is the sender's affair.
+pub(super) fn drop_value<T>(value: T) {
+    panics::contain(|| drop(value));
 }

@@ -11,6 +11,7 @@ use pin_project_lite::pin_project;
 use super::latch::{Glance, Latch};
 use super::mutex::MutexGuard;
 use super::waiters::{Line, Wait, Waiters};
+use crate::context::Curproc;
 use crate::errno::{Errno, Result};
 use crate::wait;
 
@@ -81,7 +82,7 @@ impl Condition {
     /// # Errors
     /// `EINTR`: the process was killed. The mutex is unlocked then.
     pub fn wait<'m, T: ?Sized>(&self, guard: MutexGuard<'m, T>) -> Result<MutexGuard<'m, T>> {
-        wait::until_woken(None, pin!(self.wait_async(guard)))
+        wait::until_woken(Curproc, None, pin!(self.wait_async(guard)))
     }
 
     /// Waits as long as `condition` holds; it is looked at first, and after each notification.
@@ -110,7 +111,7 @@ impl Condition {
         deadline: Instant,
     ) -> Result<(MutexGuard<'m, T>, bool)> {
         let mutex = guard.mutex();
-        let notified = match wait::until_woken(Some(deadline), pin!(self.notified(guard))) {
+        let notified = match wait::until_woken(Curproc, Some(deadline), pin!(self.notified(guard))) {
             Ok(notified) => Some(notified),
             Err(Errno::ETIMEDOUT) => None,
             Err(error) => return Err(error),
@@ -148,9 +149,8 @@ impl Condition {
     /// Ends the waits of all who wait now.
     pub fn notify_all(&self) {
         let Some(end) = self.is_waited_for().then(|| self.line.latch().next) else { return };
-        // If a waker panics, the others are woken all the same.
-        let mut rest = Rest { condition: self, end };
-        while rest.notify() {}
+        // Not those who come to wait meanwhile.
+        while self.notify(|ticket| ticket < end) {}
     }
 
     fn is_waited_for(&self) -> bool {
@@ -173,24 +173,6 @@ impl Condition {
     /// Unlocks when it waits.
     fn notified<'c, 'm, T: ?Sized>(&'c self, guard: MutexGuard<'m, T>) -> Notified<'c, 'm, T> {
         Notified { condition: self, guard: Some(guard), wait: Wait::new(&self.line, 0) }
-    }
-}
-
-/// Who is still to be notified.
-struct Rest<'c> {
-    condition: &'c Condition,
-    end: u64,
-}
-
-impl Rest<'_> {
-    fn notify(&mut self) -> bool {
-        self.condition.notify(|ticket| ticket < self.end)
-    }
-}
-
-impl Drop for Rest<'_> {
-    fn drop(&mut self) {
-        while self.notify() {}
     }
 }
 

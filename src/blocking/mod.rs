@@ -14,6 +14,7 @@
 //! dropping it. Neither loses anything: a value that was not sent comes back, one that was not received stays, a lock
 //! that was not taken goes to the next, and so does a notification.
 
+pub(crate) mod block_on;
 mod channel;
 mod condition;
 mod latch;

@@ -13,6 +13,7 @@ use pin_project_lite::pin_project;
 
 use super::latch::{Glance, Latch};
 use super::waiters::{Line, Wait, Waiters};
+use crate::context::Curproc;
 use crate::errno::{Errno, Result};
 use crate::wait;
 
@@ -122,7 +123,7 @@ impl<T: ?Sized> Mutex<T> {
     fn wait(&self, deadline: Option<Instant>) -> Result<MutexGuard<'_, T>> {
         match self.try_lock() {
             Ok(guard) => Ok(guard),
-            Err(_) => wait::until_woken(deadline, pin!(self.lock_async())),
+            Err(_) => wait::until_woken(Curproc, deadline, pin!(self.lock_async())),
         }
     }
 

@@ -9,8 +9,9 @@ use std::time::Instant;
 
 use pin_project_lite::pin_project;
 
-use super::channel::{Channel, Outcome, State, TAKES, Taken, Takers, Taking, another, one_less};
+use super::channel::{Channel, Outcome, State, TAKES, Taken, Takers, Taking, another, drop_value, one_less};
 use super::waiters::Wait;
+use crate::context::Curproc;
 use crate::errno::{Errno, Result};
 use crate::wait;
 
@@ -45,7 +46,7 @@ impl<T> Receiver<T> {
     #[inline]
     fn wait(&self, deadline: Option<Instant>) -> Result<T> {
         match self.try_recv() {
-            Err(Errno::EAGAIN) => wait::until_woken(deadline, pin!(self.taking()))?,
+            Err(Errno::EAGAIN) => wait::until_woken(Curproc, deadline, pin!(self.taking()))?,
             received => received,
         }
     }
@@ -109,7 +110,9 @@ pin_project! {
             if let Some(waker) = waker {
                 waker.wake();
             }
-            drop(unwanted);
+            if let Some(unwanted) = unwanted {
+                drop_value(unwanted);
+            }
         }
     }
 }

@@ -11,6 +11,7 @@ use pin_project_lite::pin_project;
 
 use super::channel::{Channel, GIVES, Givers, Giving, Outcome, State, another, one_less};
 use super::waiters::Wait;
+use crate::context::Curproc;
 use crate::errno::Errno;
 use crate::wait;
 
@@ -85,7 +86,7 @@ impl<T> Sender<T> {
 
     fn wait_for_room(&self, deadline: Option<Instant>, value: T) -> Result<(), SendError<T>> {
         let mut send = pin!(self.giving(value));
-        match wait::until_woken(deadline, send.as_mut()) {
+        match wait::until_woken(Curproc, deadline, send.as_mut()) {
             Ok(sent) => sent,
             Err(errno) => match send.take_back() {
                 Some(value) => Err(SendError { value, errno }),

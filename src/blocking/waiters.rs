@@ -17,12 +17,13 @@ use std::marker::PhantomPinned;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::ptr;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
 use super::latch::{Glance, Latch};
 use crate::sync::{AtomicU32, Ordering};
+use crate::wait::waker::ForeignWaker;
 
 const IDLE: u32 = 0;
 const WAITING: u32 = 1;
@@ -54,7 +55,7 @@ struct Inner<P> {
 
 /// A place in the line, and what wakes who has it.
 struct Place<P> {
-    waker: Waker,
+    waker: ForeignWaker,
     before: *const Waiter<P>,
     after: *const Waiter<P>,
 }
@@ -83,7 +84,7 @@ impl<P> Waiters<P> {
     /// Takes the first one out of the line, when `settle` has put into it or taken from it what it waits for. The waker
     /// is to be woken when the latch is let go.
     #[inline]
-    pub(super) fn settle_first<R>(&mut self, settle: impl FnOnce(&mut P) -> R) -> Option<(R, Waker)> {
+    pub(super) fn settle_first<R>(&mut self, settle: impl FnOnce(&mut P) -> R) -> Option<(R, ForeignWaker)> {
         // SAFETY: what is in line lives.
         let first = unsafe { self.first.as_ref() }?;
         // SAFETY: what is in line waits, and this is under its latch. The reference ends with the call.
@@ -100,7 +101,7 @@ impl<P> Waiters<P> {
     /// # Safety
     /// It is idle and the caller's own, stays where it is, and leaves this line before it goes.
     #[inline]
-    unsafe fn enter(&mut self, waiter: &Waiter<P>, waker: Waker) {
+    unsafe fn enter(&mut self, waiter: &Waiter<P>, waker: ForeignWaker) {
         let place = Place { waker, before: self.last, after: ptr::null() };
         // SAFETY: the owner's in IDLE.
         unsafe { &mut *waiter.inner.get() }.place.write(place);
@@ -119,7 +120,7 @@ impl<P> Waiters<P> {
     /// # Safety
     /// It waits in this line, and this is under its latch.
     #[inline]
-    unsafe fn take_out(&mut self, waiter: &Waiter<P>) -> Waker {
+    unsafe fn take_out(&mut self, waiter: &Waiter<P>) -> ForeignWaker {
         // SAFETY: it waits, so there is a place, and nobody reads it after this.
         let Place { waker, before, after } = unsafe { (*waiter.inner.get()).place.assume_init_read() };
         // SAFETY: neighbours wait as well.
@@ -200,7 +201,7 @@ impl<'l, S: Line<P>, P> Wait<'l, S, P> {
             _ => {}
         }
         // Off the latch: a waker is anybody's code.
-        let mut waker = hopeless.then(|| cx.waker().clone());
+        let mut waker = hopeless.then(|| ForeignWaker::of(cx.waker()));
         loop {
             let mut state = self.latch.latch();
             // SAFETY: the owner's in IDLE.
@@ -214,7 +215,7 @@ impl<'l, S: Line<P>, P> Wait<'l, S, P> {
                 return Poll::Pending;
             }
             drop(state);
-            waker = Some(cx.waker().clone());
+            waker = Some(ForeignWaker::of(cx.waker()));
         }
     }
 
@@ -222,13 +223,13 @@ impl<'l, S: Line<P>, P> Wait<'l, S, P> {
     #[cold]
     fn poll_again<R>(self: Pin<&mut Self>, cx: &Context<'_>) -> Poll<Option<R>> {
         // Off the latch, as is the drop of the old one: a waker is anybody's code.
-        let mut waker = cx.waker().clone();
+        let mut waker = ForeignWaker::of(cx.waker());
         let state = self.latch.latch();
         // Relaxed: under the latch, which ordered it.
         if self.waiter.state.load(Ordering::Relaxed) == WAITING {
             // SAFETY: it waits, and this holds the latch.
             let kept = &mut unsafe { self.waiter.place() }.waker;
-            if !kept.will_wake(&waker) {
+            if !kept.will_wake(cx.waker()) {
                 std::mem::swap(kept, &mut waker);
             }
             return Poll::Pending;

@@ -4,7 +4,7 @@ use super::curlwp::{cpu, fatal};
 use crate::fd::FdTable;
 use crate::kernel::{FatalKind, Inner};
 use crate::lwp::Slot;
-pub(crate) use crate::panics::{Panic, catch, go_on};
+use crate::panics::{Panic, catch, go_on};
 use crate::proc::{Detach, Proc};
 
 /// Releases the lwp that is current; then the implicit context is. With the last lwp of a process the process ends, in
@@ -104,19 +104,6 @@ pub(crate) fn empty_kernel(kernel: &Inner, panic: &mut Option<Panic>) {
     // Relaxed, as all of this count: none comes in a halted kernel, so the thread that frees the last one sees that.
     if kernel.lwps.live() == 0 {
         kernel.namespace.close(panic);
-        kernel.forget_fatal_hook(panic);
+        kernel.forget_hooks(panic);
     }
-}
-
-/// Runs `f`, whose panic is nobody's to report to.
-pub(crate) fn discard_panic_of(f: impl FnOnce()) {
-    let mut panic = None;
-    catch(f, &mut panic);
-    discard(panic);
-}
-
-/// Gets rid of a panic that is nobody's to report to.
-pub(crate) fn discard(panic: Option<Panic>) {
-    // Not dropped: a payload's drop is anybody's code, and may panic.
-    std::mem::forget(panic);
 }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::curlwp::cpu;
-use super::exit::{self, Panic};
-use super::nest;
+use super::{exit, nest};
 use crate::kernel::Inner;
+use crate::panics::{Panic, catch, go_on};
 use crate::sync::{Ordering, fence};
 
 /// Releases what nobody holds, and closes what pid 1 has open. What is held is released by who lets go of it.
@@ -16,7 +16,7 @@ pub(crate) fn halt(kernel: &Arc<Inner>) {
     reap(kernel, &mut panic);
     nest(kernel, |_| exit::end_init(kernel, &mut panic));
     exit::empty_kernel(kernel, &mut panic);
-    exit::go_on(panic);
+    go_on(panic);
 }
 
 /// Releases all lwps of a halted kernel that are Idle, each in spite of the others' panics.
@@ -39,6 +39,6 @@ pub(crate) fn reap(kernel: &Arc<Inner>, panic: &mut Option<Panic>) {
                 unsafe { exit::release(kernel, slot) };
             });
         };
-        exit::catch(release, panic);
+        catch(release, panic);
     }
 }

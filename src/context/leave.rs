@@ -4,10 +4,10 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use super::curlwp::{Context, cpu};
-use super::exit::{self, Panic};
-use super::{halt, nest};
+use super::{exit, halt, hook, nest};
 use crate::kernel::{Inner, Kernel};
 use crate::lwp::{LetGo, Slot, SwitchError};
+use crate::panics::{self, Panic, catch, go_on};
 use crate::sync::{Ordering, fence, host_local};
 
 /// Makes sure that the calling context may go to `kernel`: that somebody will see to it when it ends there.
@@ -43,7 +43,7 @@ pub(crate) unsafe fn bind(kernel: &Kernel, slot: *const Slot) {
         let mut panic = None;
         // SAFETY: it was this thread's context and is no more.
         unsafe { leave(left, &mut panic) };
-        exit::go_on(panic);
+        go_on(panic);
     });
 }
 
@@ -60,7 +60,7 @@ pub(crate) unsafe fn let_go(slot: &Slot) {
         let mut panic = None;
         // SAFETY: the caller held it, and goes on to hold it as an orphan.
         unsafe { end_orphan(&kernel, slot, &mut panic) };
-        exit::go_on(panic);
+        go_on(panic);
     }
 }
 
@@ -88,7 +88,7 @@ pub(crate) unsafe fn leave(left: Context, panic: &mut Option<Panic>) {
         }
     }
     // The memory of a kernel may hold the embedder's values.
-    exit::catch(|| drop(kernel), panic);
+    catch(|| drop(kernel), panic);
 }
 
 /// One more reference.
@@ -117,7 +117,7 @@ unsafe fn end_orphan(kernel: &Arc<Inner>, slot: &Slot, panic: &mut Option<Panic>
             unsafe { exit::release(kernel, slot) };
         });
     };
-    exit::catch(release, panic);
+    catch(release, panic);
 }
 
 /// Dropped when its host thread ends. Whether that has anything to leave.
@@ -138,11 +138,11 @@ impl ThreadEnd {
             cpu.set_context(Context::NONE);
             left
         });
-        // A panic of the embedder's was reported when it began, and there is nobody left for it to go on to.
         let mut panic = None;
         // SAFETY: it was this thread's context and is no more.
         unsafe { leave(left, &mut panic) };
-        std::mem::forget(panic);
+        // There is nobody left for it to go on to.
+        panics::tell_any(panic);
     }
 }
 
@@ -165,5 +165,6 @@ pub(crate) fn end_host_thread() {
 /// [`SwitchError::HostEnding`]: it is past that point.
 #[cold]
 pub(super) fn watch_thread_end() -> Result<(), SwitchError> {
+    panics::tell_by(hook::tell);
     THREAD_END.try_with(|end| end.0.set(true)).map_err(|_| SwitchError::HostEnding)
 }

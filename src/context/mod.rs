@@ -10,14 +10,17 @@
 //! - A context keeps the memory of the kernel that it is in, unless whoever made it does: its [home](curlwp::Home).
 
 pub(crate) mod curlwp;
+mod curproc;
 mod current;
 pub(crate) mod exit;
 pub(crate) mod halt;
+mod hook;
 pub(crate) mod leave;
 pub mod local;
 pub(crate) mod nest;
 pub(crate) mod saved;
 
+pub(crate) use curproc::Curproc;
 pub(crate) use current::{Current, current};
 pub(crate) use leave::{bind, ready};
 pub(crate) use nest::nest;

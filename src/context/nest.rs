@@ -5,11 +5,11 @@ use std::ptr;
 use std::sync::Arc;
 
 use super::curlwp::{Home, cpu};
-use super::exit;
 use super::leave::{leave, let_go, watch_thread_end};
 use crate::id::LwpHandle;
 use crate::kernel::Inner;
 use crate::lwp::Slot;
+use crate::panics::go_on;
 
 /// Runs `f` in the kernel's implicit context, with the former context put aside, and restores that whatever happens; then
 /// whatever lwp is current is let go of. What was put aside goes on to hold its lwp.
@@ -89,6 +89,6 @@ impl Drop for Nested<'_> {
         let mut panic = None;
         // SAFETY: it was this thread's context and is no more.
         unsafe { leave(left, &mut panic) };
-        exit::go_on(panic);
+        go_on(panic);
     }
 }

@@ -4,9 +4,9 @@ use std::cell::Cell;
 use std::ptr;
 
 use super::curlwp::{Context, Cpu, Home, cpu};
-use super::exit::Panic;
 use super::leave::leave;
 use crate::lwp::Slot;
+use crate::panics::Panic;
 
 /// See the module. What is current in it is held by its task, whether that has its turn or not. To change turns is plain
 /// stores: nothing is claimed, and nothing let go of.

@@ -7,7 +7,8 @@ use std::time::SystemTime;
 
 use crate::errno::{Errno, Result};
 use crate::id::{Gid, Mode, Uid};
-use crate::wait::watch::{Events, Watch};
+use crate::wait::events::Events;
+use crate::wait::watch::Watch;
 
 /// Something that file descriptors refer to. Embedders implement it for files of their own; everything built in
 /// implements it too.

@@ -19,8 +19,9 @@ use super::pipe::PIPE_BUF;
 use super::{DirEntry, File, FileKind, Stat};
 use crate::errno::{Errno, Result};
 use crate::sync::{AtomicBool, Ordering};
+use crate::wait::events::Events;
 use crate::wait::hostfd::HostFd;
-use crate::wait::watch::{Events, Watch};
+use crate::wait::watch::Watch;
 
 /// `RWF_NOSIGNAL` of Linux 6.18: `EPIPE` without the signal.
 const NOSIGNAL: ReadWriteFlags = ReadWriteFlags::from_bits_retain(0x100);

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use super::{File, FileKind, Stat};
 use crate::errno::{Errno, Result};
 use crate::sync::Mutex;
-use crate::wait::watch::{Events, WaitQueue, Watch};
+use crate::wait::events::Events;
+use crate::wait::queue::WaitQueue;
+use crate::wait::watch::Watch;
 
 /// The most that one write to a pipe puts there in one piece (POSIX: `PIPE_BUF`), in bytes.
 pub const PIPE_BUF: usize = 4096;

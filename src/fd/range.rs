@@ -8,7 +8,8 @@ use rustix::fs::{OFlags, SeekFrom};
 use super::host::retry;
 use super::{File, FileKind, HostFile, Stat};
 use crate::errno::{Errno, Result};
-use crate::wait::watch::{Events, Watch};
+use crate::wait::events::Events;
+use crate::wait::watch::Watch;
 
 /// A regular file or device of the host, or a part of it: what a disk image has at some offset, say.
 ///

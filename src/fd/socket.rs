@@ -14,7 +14,8 @@ use super::host::retry;
 use super::{Domain, File, HostFile, SocketAddress, SocketKind, Stat};
 use crate::cred::Cred;
 use crate::errno::{Errno, Result};
-use crate::wait::watch::{Events, Watch};
+use crate::wait::events::Events;
+use crate::wait::watch::Watch;
 
 /// Ports below this one are root's to bind.
 const UNPRIVILEGED_PORTS: u16 = 1024;

@@ -1,5 +1,6 @@
 //! How a kernel is configured and booted.
 
+use std::any::Any;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -37,6 +38,7 @@ pub struct Builder {
     memory: u64,
     limits: Vec<(Resource, Rlimit)>,
     fatal_hook: super::FatalHook,
+    panic_hook: Option<super::PanicHook>,
 }
 
 impl Builder {
@@ -49,6 +51,7 @@ impl Builder {
             memory: 1 << 30,
             limits: Vec::new(),
             fatal_hook: super::fatal::default_hook(),
+            panic_hook: None,
         }
     }
 
@@ -96,6 +99,45 @@ impl Builder {
     /// told to it: there is no stack to call it on. That is reported on standard error, and aborts.
     pub fn on_fatal(mut self, hook: impl Fn(&Fatal) + Send + Sync + 'static) -> Self {
         self.fatal_hook = Arc::new(hook);
+        self
+    }
+
+    /// What is told of a panic that no caller and no handle sees: of a waker, of a value or a payload that somebody else
+    /// drops, of an exit hook after another one's. Such a panic ends where it occurs, and whoever came by it goes on. Unless
+    /// set, nothing more is done: std's own hook has reported it when it began.
+    ///
+    /// It is called with the panic's payload, on the host thread and in the context where that was caught, if that is this
+    /// kernel's; it may be called on many threads at a time. A panic of its own ends unseen.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicU32, Ordering};
+    /// use std::task::{Wake, Waker};
+    /// use lwproc::{Kernel, WaitQueue, Watch};
+    ///
+    /// struct Panics;
+    /// impl Wake for Panics {
+    ///     fn wake(self: Arc<Self>) {
+    ///         panic!("a waker");
+    ///     }
+    /// }
+    ///
+    /// let told = Arc::new(AtomicU32::new(0));
+    /// let kernel = Kernel::builder().on_panic({
+    ///     let told = Arc::clone(&told);
+    ///     move |_| _ = told.fetch_add(1, Ordering::Relaxed)
+    /// });
+    /// kernel.boot()?.enter(|| {
+    ///     let (queue, waker) = (Arc::new(WaitQueue::new()), Waker::from(Arc::new(Panics)));
+    ///     let mut watch = Watch::new(&waker);
+    ///     watch.queue(&queue);
+    ///     queue.wake_all(); // goes on
+    /// });
+    /// assert_eq!(told.load(Ordering::Relaxed), 1);
+    /// # Ok::<(), lwproc::Errno>(())
+    /// ```
+    pub fn on_panic(mut self, hook: impl Fn(&(dyn Any + Send)) + Send + Sync + 'static) -> Self {
+        self.panic_hook = Some(Arc::new(hook));
         self
     }
 
@@ -155,6 +197,7 @@ impl Builder {
             implicit: Slot::implicit(init, Pid::INIT),
             init,
             fatal_hook: Mutex::new(Some(self.fatal_hook)),
+            panic_hook: Mutex::new(self.panic_hook),
         };
         Ok(Kernel::first(inner))
     }

@@ -4,6 +4,7 @@ mod builder;
 mod fatal;
 mod mounts;
 
+use std::any::Any;
 use std::fmt;
 use std::mem::ManuallyDrop;
 use std::num::NonZeroU32;
@@ -55,6 +56,9 @@ pub struct Kernel {
     inner: ManuallyDrop<Arc<Inner>>,
 }
 
+/// See [`Builder::on_panic`].
+pub(crate) type PanicHook = Arc<dyn Fn(&(dyn Any + Send)) + Send + Sync>;
+
 /// See [`Kernel::global`].
 static GLOBAL: OnceLock<Kernel> = OnceLock::new();
 
@@ -78,6 +82,8 @@ pub(crate) struct Inner {
     init: *const Proc,
     /// None once the kernel has halted and no lwp is left in it.
     fatal_hook: Mutex<Option<FatalHook>>,
+    /// Told of panics that nobody sees. As above.
+    panic_hook: Mutex<Option<PanicHook>>,
 }
 
 // SAFETY: `init` points into `procs`, which is shared by its own rules; all else is `Send + Sync`.
@@ -238,10 +244,16 @@ impl Inner {
         &self.implicit
     }
 
-    /// Takes the embedder's hook out of a kernel whose memory others still keep.
-    pub(crate) fn forget_fatal_hook(&self, panic: &mut Option<Panic>) {
-        let hook = self.fatal_hook.lock().take();
-        catch(|| drop(hook), panic);
+    /// What is told of panics that nobody sees.
+    pub(crate) fn panic_hook(&self) -> Option<PanicHook> {
+        self.panic_hook.lock().clone()
+    }
+
+    /// Takes the embedder's hooks out of a kernel whose memory others still keep.
+    pub(crate) fn forget_hooks(&self, panic: &mut Option<Panic>) {
+        let (fatal, unseen) = (self.fatal_hook.lock().take(), self.panic_hook.lock().take());
+        catch(|| drop(fatal), panic);
+        catch(|| drop(unseen), panic);
     }
 
     /// Whether the last handle is gone.

@@ -7,8 +7,8 @@ use super::scheduler::Scheduler;
 use super::task::ending::Ending;
 use super::task::{Body, Task, Unwinding};
 use crate::context::curlwp::cpu;
-use crate::context::exit;
 use crate::context::saved::Saved;
+use crate::panics;
 use crate::sync::Ordering;
 use crate::table;
 
@@ -106,7 +106,7 @@ impl Scheduler {
         if !begun {
             // SAFETY: as above. In the place of a future that is dropped nobody finds anything.
             let body = std::mem::replace(unsafe { &mut *body }, Body::Finished);
-            exit::discard_panic_of(|| match body {
+            panics::contain(|| match body {
                 Body::Fiber(fiber) | Body::Guest(fiber) => {
                     let stack = fiber.into_stack();
                     self.stacks.borrow_mut().put(stack);
@@ -127,12 +127,12 @@ impl Scheduler {
         }
         if let Some(owed) = task.rare.owed.take() {
             // SAFETY: the fiber never goes on.
-            exit::discard_panic_of(|| unsafe { owed.cancel() });
+            panics::contain(|| unsafe { owed.cancel() });
         }
         let mut panic = None;
         // SAFETY: its context is the host thread's; its stack is there for good, since its fiber is abandoned.
         unsafe { Saved::abandon(&self.home, &mut panic) };
-        exit::discard(panic);
+        panics::tell_any(panic);
         self.queue.end();
         // SAFETY: the fiber does not run. Dropped in the midst of it, it leaves its stack alone.
         unsafe { *task.body.get() = Body::Finished };

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -21,6 +20,7 @@ use crate::context::nest;
 use crate::errno::{Errno, Result};
 use crate::kernel::Kernel;
 use crate::lwproc::Lwp;
+use crate::wait::waker::ForeignWaker;
 
 /// Runs many lwps on the host thread that made it, each as a fiber or a future.
 ///
@@ -285,22 +285,19 @@ fn drain(scheduler: &Scheduler) {
 }
 
 /// Looks at descriptors and timers, and waits `timeout` at most where there are any to wait for.
-fn look(scheduler: &Scheduler, timeout: Option<Duration>, woken: &mut Vec<Waker>) -> Result<()> {
+fn look(scheduler: &Scheduler, timeout: Option<Duration>, woken: &mut Vec<ForeignWaker>) -> Result<()> {
     if timeout != Some(Duration::ZERO) || !scheduler.reactor.is_idle() {
         scheduler.reactor.poll(timeout, woken)?;
     }
     if scheduler.timers.next().is_some() {
         scheduler.timers.expire(Instant::now(), woken);
     }
-    for waker in woken.drain(..) {
-        // A panic of one keeps no other from being woken. Not dropped: a payload's drop is anybody's code.
-        std::mem::forget(catch_unwind(AssertUnwindSafe(|| waker.wake())));
-    }
+    woken.drain(..).for_each(ForeignWaker::wake);
     Ok(())
 }
 
 /// Nobody is ready: spins a while, and sleeps then.
-fn idle(scheduler: &Scheduler, spin: &mut Spin, woken: &mut Vec<Waker>) -> Result<()> {
+fn idle(scheduler: &Scheduler, spin: &mut Spin, woken: &mut Vec<ForeignWaker>) -> Result<()> {
     // What is ready already costs no spin.
     look(scheduler, Some(Duration::ZERO), woken)?;
     let inbox = scheduler.remote.inbox();

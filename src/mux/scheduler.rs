@@ -5,7 +5,7 @@
 
 use std::cell::{Cell, RefCell, UnsafeCell};
 use std::marker::PhantomData;
-use std::ptr::{self, NonNull};
+use std::ptr;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Waker};
 
@@ -16,13 +16,13 @@ use super::task::ending::Ending;
 use super::task::queue::RunQueue;
 use super::task::{Birth, Body, FiberKind, Message, Remote, Task};
 use crate::context::curlwp::{Context, Cpu, Home, cpu};
-use crate::context::exit;
 use crate::context::saved::Saved;
 use crate::kernel::Kernel;
 use crate::lwp::SwitchError;
 use crate::lwproc::Lwp;
+use crate::panics;
 use crate::sync::host_local;
-use crate::wait::driver::{self, Driver};
+use crate::wait::driver::{self, Place};
 
 /// How many spare tasks are kept.
 const SPARE: usize = 1024;
@@ -48,6 +48,7 @@ pub(super) struct Scheduler {
     pub(super) stacks: RefCell<StackPool>,
     pub(super) reactor: Reactor,
     pub(super) timers: Timers,
+    pub(super) place: Place,
 }
 
 host_local! {
@@ -68,7 +69,7 @@ pub(super) struct Entered<'s> {
     queue: *const RunQueue,
     before: *const Scheduler,
     context: Context,
-    driver: Option<NonNull<dyn Driver>>,
+    _driver: driver::Entered<'s>,
     /// Bound to its host thread.
     not_send: PhantomData<*const ()>,
 }
@@ -79,10 +80,9 @@ impl<'s> Entered<'s> {
         scheduler.unwinding.set(scheduler.unwinding.get() + unwinding);
         let context = cpu(|cpu| cpu.context());
         let before = SCHEDULER.with(|cell| cell.replace(scheduler));
-        let this = ptr::from_ref::<dyn Driver>(scheduler) as *mut (dyn Driver + 'static);
-        // SAFETY: the pointers are taken away again by this one's drop, before `scheduler` can go.
-        let (queue, driver) = unsafe { (scheduler.queue.enter(), driver::set(Some(NonNull::new_unchecked(this)))) };
-        Self { scheduler, unwinding, queue, before, context, driver, not_send: PhantomData }
+        // SAFETY: the pointer is taken away again by this one's drop, before `scheduler` can go.
+        let queue = unsafe { scheduler.queue.enter() };
+        Self { scheduler, unwinding, queue, before, context, _driver: driver::enter(scheduler), not_send: PhantomData }
     }
 }
 
@@ -91,16 +91,14 @@ impl Drop for Entered<'_> {
         self.scheduler.unwinding.set(self.scheduler.unwinding.get() - self.unwinding);
         SCHEDULER.with(|cell| cell.set(self.before));
         cpu(|cpu| cpu.set_context(self.context));
-        // SAFETY: they were set before, by one that is still there.
-        unsafe {
-            RunQueue::restore(self.queue);
-            driver::set(self.driver);
-        }
+        // SAFETY: it was there before, and is still.
+        unsafe { RunQueue::restore(self.queue) };
     }
 }
 
 impl Scheduler {
     pub(super) fn new(remote: Arc<Remote<Message>>, kernel: Kernel, stacks: StackPool, reactor: Reactor) -> Box<Self> {
+        let place = Place::new(remote.id);
         Box::new(Self {
             queue: RunQueue::new(remote.id),
             remote,
@@ -114,6 +112,7 @@ impl Scheduler {
             stacks: RefCell::new(stacks),
             reactor,
             timers: Timers::default(),
+            place,
         })
     }
 
@@ -202,7 +201,7 @@ impl Scheduler {
         if let Some(moved) = tasks.get(place as usize) {
             moved.place.set(place);
         }
-        if task.close_kept() {
+        for _ in 0..task.close_kept() {
             // SAFETY: the reference was kept for this, and another is in hand.
             unsafe { Arc::decrement_strong_count(Arc::as_ptr(&dismissed)) };
         }
@@ -275,7 +274,7 @@ impl Scheduler {
         let mut panic = None;
         // SAFETY: its context is still the host thread's.
         unsafe { Saved::end(cpu, &self.home, &mut panic) };
-        exit::discard(panic);
+        panics::tell_any(panic);
         self.queue.end();
         // SAFETY: the task does not run any more.
         let body = std::mem::replace(unsafe { &mut *task.body.get() }, Body::Finished);

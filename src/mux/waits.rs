@@ -8,9 +8,11 @@ use super::scheduler::Scheduler;
 use super::task::ending::{Cancelled, Order, Unwinding as Unwound};
 use super::task::{Task, Unwinding};
 use crate::errno::{Errno, Result};
-use crate::wait::driver::{Armed, Driver};
+use crate::wait::driver::{Armed, Driver, Place};
+use crate::wait::events::Events;
 use crate::wait::hostfd::HostFd;
-use crate::wait::watch::{Events, WaitQueue};
+use crate::wait::queue::WaitQueue;
+use crate::wait::waker::{ForeignWaker, Wakers, wakers_of};
 
 impl Scheduler {
     /// The fiber that runs lets others go first.
@@ -102,6 +104,10 @@ impl Scheduler {
 }
 
 impl Driver for Scheduler {
+    fn place(&self) -> &Place {
+        &self.place
+    }
+
     fn fiber(&self) -> Option<&Waker> {
         self.queue.fiber().map(Task::waker)
     }
@@ -109,10 +115,13 @@ impl Driver for Scheduler {
     fn sleep(&self, host: &[(Arc<HostFd>, Events)], deadline: Option<Instant>) -> Result<()> {
         let task = self.queue.fiber().ok_or(Errno::EDEADLK)?;
         self.before_wait(task)?;
-        let _armed = match (host, deadline) {
-            ([], None) => None,
-            _ => Some(self.arm(task.waker(), host, deadline)?),
-        };
+        let mut armed = Armed::default();
+        let count = host.len() + usize::from(deadline.is_some());
+        if count != 0 {
+            let (mut wakers, mut woken) = (wakers_of(task.waker(), count), Wakers::new());
+            self.arm(&mut armed, &mut wakers, &mut woken, host, deadline)?;
+            woken.into_iter().for_each(ForeignWaker::wake);
+        }
         self.suspend(task);
         if task.ending.get().is_cancelled() { Err(Errno::EINTR) } else { Ok(()) }
     }
@@ -146,24 +155,24 @@ impl Driver for Scheduler {
         }
     }
 
-    fn arm(&self, waker: &Waker, host: &[(Arc<HostFd>, Events)], deadline: Option<Instant>) -> Result<Armed> {
-        let mut armed = Armed { driver: self.remote.id, host: Default::default(), timer: None };
+    fn arm(
+        &self,
+        armed: &mut Armed,
+        wakers: &mut Wakers,
+        woken: &mut Wakers,
+        host: &[(Arc<HostFd>, Events)],
+        deadline: Option<Instant>,
+    ) -> Result<()> {
+        armed.driver = self.remote.id;
         for (fd, events) in host {
-            armed.host.push(self.reactor.watch(fd, *events, waker)?);
+            armed.host.push(self.reactor.watch(fd, *events, wakers, woken)?);
         }
-        armed.timer = deadline.map(|deadline| self.timers.add(deadline, waker));
-        Ok(armed)
+        armed.timer = deadline.zip(wakers.pop()).map(|(deadline, waker)| self.timers.add(deadline, waker));
+        Ok(())
     }
 
-    fn disarm(&self, armed: &Armed) {
-        if armed.driver != self.remote.id {
-            return;
-        }
-        for &key in &armed.host {
-            self.reactor.leave(key);
-        }
-        if let Some(timer) = armed.timer {
-            self.timers.remove(timer);
-        }
+    fn disarm(&self, armed: &Armed, wakers: &mut Wakers) {
+        wakers.extend(armed.host.iter().filter_map(|&watched| self.reactor.leave(watched)));
+        wakers.extend(armed.timer.and_then(|timer| self.timers.remove(timer)));
     }
 }

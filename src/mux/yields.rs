@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::scheduler;
 use super::spawn::{JoinHandle, SpawnError, SpawnErrorKind};
 use super::task::Body;
+use crate::context::Curproc;
 use crate::errno::{Errno, Result};
 use crate::lwproc::Lwp;
 use crate::wait::Wait;
@@ -69,7 +70,7 @@ pub fn yield_turn() -> impl Future<Output = ()> + Send {
 /// # Ok::<(), Errno>(())
 /// ```
 pub async fn sleep(time: Duration) -> Result<()> {
-    match Wait::new(after(time), |_: &mut Watch<'_>| Poll::<Result<()>>::Pending).await {
+    match Wait::new(Curproc, after(time), |_: &mut Watch<'_>| Poll::<Result<()>>::Pending).await {
         Err(Errno::ETIMEDOUT) => Ok(()),
         done => done,
     }
@@ -82,7 +83,7 @@ pub async fn sleep(time: Duration) -> Result<()> {
 pub async fn timeout<F: Future>(time: Duration, future: F) -> Result<F::Output> {
     let mut future = pin!(future);
     let poll = |watch: &mut Watch<'_>| future.as_mut().poll(&mut Context::from_waker(watch.waker())).map(Ok);
-    Wait::new(after(time), poll).await
+    Wait::new(Curproc, after(time), poll).await
 }
 
 /// A time that no clock reaches is as good as for ever.

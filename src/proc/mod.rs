@@ -19,7 +19,7 @@ use crate::proc::locals::Locals;
 use crate::proc::user::Identity;
 use crate::sync::{AtomicU32, AtomicU64, OnceLock, Ordering, Snapshot};
 use crate::vfs::Cwd;
-use crate::wait::watch::WaitQueue;
+use crate::wait::queue::WaitQueue;
 
 /// A process: the resources that its lwps share.
 ///

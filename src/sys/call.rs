@@ -4,6 +4,7 @@
 use std::task::Poll;
 use std::time::Instant;
 
+use crate::context::Curproc;
 use crate::errno::Result;
 use crate::wait::watch::Watch;
 use crate::wait::{self, Wait};
@@ -42,7 +43,7 @@ pub(super) fn block<C: Call>(mut call: C) -> Result<C::Output> {
 #[cold]
 fn wait_for<C: Call>(mut call: C) -> Result<C::Output> {
     loop {
-        let outcome = wait::until(call.deadline(), |watch| call.again(watch));
+        let outcome = wait::until(Curproc, call.deadline(), |watch| call.again(watch));
         if let Poll::Ready(done) = call.waited(outcome) {
             return done;
         }
@@ -58,7 +59,7 @@ pub(super) async fn future<C: Call>(begin: impl FnOnce() -> Result<C>) -> Result
         match done {
             Poll::Ready(done) => return done,
             Poll::Pending => {
-                let outcome = Wait::new(call.deadline(), |watch: &mut Watch<'_>| call.again(watch)).await;
+                let outcome = Wait::new(Curproc, call.deadline(), |watch: &mut Watch<'_>| call.again(watch)).await;
                 done = call.waited(outcome);
             }
         }

@@ -8,7 +8,7 @@ use super::ready::{Attempt, until_ready};
 use crate::errno::{Errno, Result};
 use crate::fd::{FileKind, OpenFile, OpenFlags};
 use crate::id::Fd;
-use crate::wait::watch::Events;
+use crate::wait::events::Events;
 
 /// The most that one call reads or writes, in bytes, as on Linux. Asked for more, it does this much.
 pub const TRANSFER_MAX: usize = 0x7fff_f000;

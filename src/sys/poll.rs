@@ -11,7 +11,8 @@ use crate::fd::OpenFile;
 use crate::id::Fd;
 use crate::proc::limits::Resource;
 use crate::wait;
-use crate::wait::watch::{Events, Watch};
+use crate::wait::events::Events;
+use crate::wait::watch::Watch;
 
 /// One descriptor to be polled, laid out as POSIX's `struct pollfd`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

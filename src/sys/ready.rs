@@ -5,7 +5,8 @@ use std::task::Poll;
 use super::call::Call;
 use crate::errno::{Errno, Result};
 use crate::fd::{OpenFile, OpenFlags};
-use crate::wait::watch::{Events, Watch};
+use crate::wait::events::Events;
+use crate::wait::watch::Watch;
 
 /// What a call does to an open file; a function where that is all.
 pub(super) trait Attempt {

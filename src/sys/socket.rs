@@ -16,7 +16,8 @@ use super::ready::{again, until_ready};
 use crate::errno::{Errno, Result};
 use crate::fd::{Domain, OpenFile, OpenFlags, Socket, SocketAddress, SocketKind, SocketOption};
 use crate::id::Fd;
-use crate::wait::watch::{Events, Watch};
+use crate::wait::events::Events;
+use crate::wait::watch::Watch;
 
 /// How long `connect` waits, at first and at most, before it asks a Unix listener again whose queue is full.
 const BACKOFF: (Duration, Duration) = (Duration::from_micros(100), Duration::from_millis(20));

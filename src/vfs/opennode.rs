@@ -11,7 +11,8 @@ use crate::cred::Cred;
 use crate::errno::{Errno, Result};
 use crate::fd::{DirEntry, File, FileKind, OpenFlags, Stat};
 use crate::id::{Gid, Mode, Uid};
-use crate::wait::watch::{Events, Watch};
+use crate::wait::events::Events;
+use crate::wait::watch::Watch;
 
 /// An open node. It keeps the file and its mount, whatever happens to its name.
 pub(crate) struct OpenNode {

@@ -3,9 +3,22 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::sync::{AtomicBool, AtomicUsize, Ordering, thread};
-use crate::wait::watch::Events;
+use crate::wait::events::Events;
 
 /// A descriptor of the host that a [`Watch`](crate::Watch) can wait for.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::task::Waker;
+/// use lwproc::{Events, HostFd, Watch};
+///
+/// let (reader, _writer) = std::io::pipe()?;
+/// let reader = Arc::new(HostFd::new(reader.into()));
+/// let mut watch = Watch::new(Waker::noop());
+/// watch.host(&reader, Events::IN);
+/// assert_eq!(watch.host_fds().len(), 1);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 ///
 /// It remembers which host thread found it *dry*: nothing to read, or no room to write. A multiplexer of that thread has
 /// been told of every change since, as soon as it knows the descriptor, and need not ask the host again before it waits.

@@ -4,11 +4,15 @@
 pub(crate) mod alone;
 #[cfg(not(loom))]
 pub(crate) mod driver;
+pub(crate) mod events;
 #[cfg_attr(loom, expect(dead_code, reason = "no reactor is modelled"))]
 pub(crate) mod hostfd;
+mod interrupt;
 pub(crate) mod park;
+pub(crate) mod queue;
 mod until;
+pub(crate) mod waker;
 pub(crate) mod watch;
 
-pub use until::block_on;
-pub(crate) use until::{Wait, knows_edges, until, until_woken};
+pub(crate) use interrupt::Interruptible;
+pub(crate) use until::{Wait, knows_edges, until, until_ready, until_woken};

@@ -9,8 +9,8 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec};
 
 use crate::errno::{Errno, Result};
 use crate::sync::{AtomicU32, Ordering, thread};
+use crate::wait::events::Events;
 use crate::wait::hostfd::HostFd;
-use crate::wait::watch::Events;
 
 /// Nothing has happened since the last sleep.
 const EMPTY: u32 = 0;
@@ -144,7 +144,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::Parker;
-    use crate::wait::watch::Events;
+    use crate::wait::events::Events;
 
     fn soon() -> Option<Instant> {
         Some(Instant::now() + Duration::from_millis(5))

@@ -7,7 +7,7 @@
 //! - a fiber is suspended, and its multiplexer goes on with others ([`until`]);
 //! - a future answers `Pending` to whoever polls it ([`Wait`]).
 //!
-//! Any future is an attempt, too ([`block_on`]).
+//! Any future is an attempt, too ([`until_ready`]). Whose wait it is, and may be interrupted, the caller says ([`Interruptible`]).
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -16,43 +16,48 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use crate::context::current;
 use crate::errno::{Errno, Result};
 use crate::sync::host_local;
 #[cfg(not(loom))]
 use crate::wait::alone::Alone;
 #[cfg(not(loom))]
 use crate::wait::driver::{self, Armed, Driver};
+use crate::wait::events::Events;
 use crate::wait::hostfd::HostFd;
+use crate::wait::interrupt::Interruptible;
 use crate::wait::park::Parker;
-use crate::wait::watch::{Entries, Events, Watch};
+#[cfg(not(loom))]
+use crate::wait::waker::{ForeignWaker, Wakers, wakers_of};
+use crate::wait::watch::{Entries, Watch};
 
 /// Repeats `attempt` until it is ready.
 ///
 /// # Errors
 /// `EINTR`: the process was killed. `ETIMEDOUT`: it was not ready by `deadline`. And the attempt's own.
 pub(crate) fn until<T>(
+    who: impl Interruptible,
     deadline: Option<Instant>,
     mut attempt: impl FnMut(&mut Watch<'_>) -> Poll<Result<T>>,
 ) -> Result<T> {
     #[cfg(not(loom))]
-    if let Some(result) = driver::with(|driver| {
-        let driver = driver?;
-        Some(suspend_until(driver, driver.fiber()?, deadline, &mut attempt))
-    }) {
+    if let Some(result) = suspend_until(who, deadline, &mut attempt) {
         return result;
     }
-    park_until(deadline, &mut attempt)
+    park_until(who, deadline, &mut attempt)
 }
 
 /// [`until`] for a plain host thread.
-fn park_until<T>(deadline: Option<Instant>, attempt: &mut impl FnMut(&mut Watch<'_>) -> Poll<Result<T>>) -> Result<T> {
+fn park_until<T>(
+    who: impl Interruptible,
+    deadline: Option<Instant>,
+    attempt: &mut impl FnMut(&mut Watch<'_>) -> Poll<Result<T>>,
+) -> Result<T> {
     let parker = Own::take();
     let waker = Waker::from(Arc::clone(&parker.0));
     loop {
         let mut watch = Watch::new(&waker);
-        enter_interrupts(&mut watch);
-        if let Poll::Ready(result) = look(&mut watch, deadline, attempt) {
+        enter_interrupts(who, &mut watch);
+        if let Poll::Ready(result) = look(who, &mut watch, deadline, attempt) {
             return result;
         }
         parker.0.park(watch.host_fds(), deadline)?;
@@ -61,55 +66,82 @@ fn park_until<T>(deadline: Option<Instant>, attempt: &mut impl FnMut(&mut Watch<
 
 /// [`until`] for a plain host thread whose attempt is a future.
 #[cfg(not(loom))]
-fn park_alone<T>(deadline: Option<Instant>, attempt: &mut impl FnMut(&mut Watch<'_>) -> Poll<Result<T>>) -> Result<T> {
+fn park_alone<T>(who: impl Interruptible, attempt: &mut impl FnMut(&mut Watch<'_>) -> Poll<Result<T>>) -> Result<T> {
     let alone = Alone::new();
     let parker = Own::take();
     let waker = Waker::from(Arc::clone(&parker.0));
     loop {
         let mut watch = Watch::new(&waker);
-        enter_interrupts(&mut watch);
-        let driving = alone.enter();
-        if let Poll::Ready(result) = look(&mut watch, deadline, attempt) {
+        enter_interrupts(who, &mut watch);
+        let driving = driver::enter(&alone);
+        if let Poll::Ready(result) = look(who, &mut watch, None, attempt) {
             return result;
         }
         drop(driving);
-        let (host, first) = alone.waits(deadline);
+        let (host, first) = alone.waits();
         parker.0.park(&host, first)?;
         alone.wake_due();
     }
 }
 
-/// [`until`] for a fiber.
+/// [`until`] for a fiber; `None` where none runs. An attempt is anybody's code: that it comes back in the same fiber, or in
+/// any, is not said, where a coroutine within a fiber goes on elsewhere.
 #[cfg(not(loom))]
 fn suspend_until<T>(
-    driver: &dyn Driver,
-    waker: &Waker,
+    who: impl Interruptible,
     deadline: Option<Instant>,
     attempt: &mut impl FnMut(&mut Watch<'_>) -> Poll<Result<T>>,
-) -> Result<T> {
+) -> Option<Result<T>> {
+    let begin = || {
+        driver::fiber(|driver, waker| {
+            // Entered once for many waits: that is too dear for each.
+            who.interrupts(|interrupts| driver.stay_in(interrupts));
+            (waker.clone(), driver.suspended())
+        })
+    };
     loop {
-        // Entered once for many waits: that is too dear for each.
-        current(|current| driver.stay_in(current.proc().interrupts()));
-        let before = driver.suspended();
-        let mut watch = Watch::with_edges(waker);
-        if let Poll::Ready(result) = look(&mut watch, deadline, attempt) {
-            return result;
-        }
-        // A wait within the attempt, in a file's `poll`, may have taken a wake that was meant for this one.
-        if driver.suspended() == before {
-            driver.sleep(watch.host_fds(), deadline)?;
+        let (waker, mut before) = begin()?;
+        loop {
+            let mut watch = Watch::with_edges(&waker);
+            if let Poll::Ready(result) = look(who, &mut watch, deadline, attempt) {
+                if matches!(result, Err(Errno::EINTR)) && who.interrupted() {
+                    in_fiber(&waker, |driver| driver.interrupted());
+                }
+                return Some(result);
+            }
+            let slept = in_fiber(&waker, |driver| {
+                // A wait within the attempt, in a file's `poll`, may have taken a wake that was meant for this one.
+                if driver.suspended() == before {
+                    driver.sleep(watch.host_fds(), deadline)?;
+                }
+                who.interrupts(|interrupts| driver.stay_in(interrupts));
+                Ok(driver.suspended())
+            });
+            match slept {
+                Some(Ok(now)) => before = now,
+                Some(Err(error)) => return Some(Err(error)),
+                None => break,
+            }
         }
     }
 }
 
+/// Shows `f` the driver of the fiber that `waker` wakes; `None` where that is not what runs.
+#[cfg(not(loom))]
+#[inline]
+fn in_fiber<R>(waker: &Waker, f: impl FnOnce(&dyn Driver) -> R) -> Option<R> {
+    driver::fiber(|driver, fiber| fiber.will_wake(waker).then(|| f(driver))).flatten()
+}
+
 /// Enters the waiter in what wakes those whose process is killed.
-fn enter_interrupts(watch: &mut Watch<'_>) {
-    let interrupts = current(|current| Arc::clone(current.proc().interrupts()));
+fn enter_interrupts(who: impl Interruptible, watch: &mut Watch<'_>) {
+    let interrupts = who.interrupts(Arc::clone);
     watch.queue(&interrupts);
 }
 
 /// One round of a wait: enter first, then look. The waiter is in its process's interrupts.
 fn look<T>(
+    who: impl Interruptible,
     watch: &mut Watch<'_>,
     deadline: Option<Instant>,
     attempt: &mut impl FnMut(&mut Watch<'_>) -> Poll<Result<T>>,
@@ -118,7 +150,7 @@ fn look<T>(
         return Poll::Ready(result);
     }
     // What need not wait is not interrupted: a killed process has its things to put in order.
-    if current(|current| current.proc().lwps.exiting()) {
+    if who.interrupted() {
         return Poll::Ready(Err(Errno::EINTR));
     }
     if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
@@ -127,93 +159,65 @@ fn look<T>(
     Poll::Pending
 }
 
-/// Runs `future` to its end, in the context of the caller: a fiber is suspended while it is pending, a plain host thread
-/// parks. Within a future it holds up the whole multiplexer: await there.
-///
-/// Whatever [`sys::aio`](crate::sys::aio) waits for can be waited for, host descriptors and times too.
+/// [`until`] for a future, in whose polls what it waits for beside its wakers is watched, too.
 ///
 /// # Errors
-/// `EINTR`: the process was killed, and the future, polled once more, was not ready; it has been dropped. Calls of `sys::aio`
-/// that wait are ready then, with their own `EINTR`. `ENFILE`, `EMFILE`, `ENOMEM`, `ENOSPC`: the host has nothing left to
-/// wait with.
-///
-/// # Panics
-/// When the future does.
-///
-/// ```
-/// use lwproc::{Kernel, block_on, sys};
-///
-/// Kernel::new()?.enter(|| {
-///     let (reader, writer) = sys::pipe()?;
-///     let mut buf = [0; 5];
-///     let talk = async {
-///         sys::aio::write(writer, b"hello").await?;
-///         sys::aio::read(reader, &mut buf).await
-///     };
-///     assert_eq!(block_on(talk)?, Ok(5));
-///     Ok::<(), lwproc::Errno>(())
-/// })?;
-/// # Ok::<(), lwproc::Errno>(())
-/// ```
-pub fn block_on<F: Future>(future: F) -> Result<F::Output> {
-    block_until(None, future)
-}
-
-/// [`block_on`] until `deadline`.
-///
-/// # Errors
-/// As there, and `ETIMEDOUT`: it was not ready by `deadline`.
-pub(crate) fn block_until<F: Future>(deadline: Option<Instant>, future: F) -> Result<F::Output> {
+/// As there, but for `ETIMEDOUT`.
+pub(crate) fn until_ready<F: Future>(who: impl Interruptible, future: F) -> Result<F::Output> {
     let mut future = pin!(future);
     let mut attempt = |watch: &mut Watch<'_>| future.as_mut().poll(&mut Context::from_waker(watch.waker())).map(Ok);
     #[cfg(not(loom))]
-    if driver::with(|driver| driver.is_none_or(|driver| driver.fiber().is_none())) {
-        return park_alone(deadline, &mut attempt);
-    }
-    until(deadline, &mut attempt)
+    return suspend_until(who, None, &mut attempt).unwrap_or_else(|| park_alone(who, &mut attempt));
+    #[cfg(loom)]
+    park_until(who, None, &mut attempt)
 }
 
-/// [`block_on`] until `deadline`, for a future that wakes whom it keeps waiting, and waits for nothing of the host's. Its
-/// polls do not block.
+/// [`until`] for a future that wakes whom it keeps waiting, and waits for nothing of the host's. Its polls do not block.
 ///
 /// # Errors
 /// `EINTR`: the process was killed. `ETIMEDOUT`: it was not ready by `deadline`.
-pub(crate) fn until_woken<F: Future>(deadline: Option<Instant>, mut future: Pin<&mut F>) -> Result<F::Output> {
+pub(crate) fn until_woken<F: Future>(
+    who: impl Interruptible,
+    deadline: Option<Instant>,
+    mut future: Pin<&mut F>,
+) -> Result<F::Output> {
     #[cfg(not(loom))]
-    if let Some(result) = driver::with(|driver| {
-        let driver = driver?;
-        Some(suspend_until_woken(driver, driver.fiber()?, deadline, future.as_mut()))
-    }) {
+    if let Some(result) = suspend_until_woken(who, deadline, future.as_mut()) {
         return result;
     }
-    park_until(deadline, &mut |watch| future.as_mut().poll(&mut Context::from_waker(watch.waker())).map(Ok))
+    park_until(who, deadline, &mut |watch| future.as_mut().poll(&mut Context::from_waker(watch.waker())).map(Ok))
 }
 
 /// [`until_woken`] for a fiber: as `suspend_until`, with nothing to collect.
 #[cfg(not(loom))]
 #[inline]
 fn suspend_until_woken<F: Future>(
-    driver: &dyn Driver,
-    waker: &Waker,
+    who: impl Interruptible,
     deadline: Option<Instant>,
     mut future: Pin<&mut F>,
-) -> Result<F::Output> {
+) -> Option<Result<F::Output>> {
+    let mut waker = driver::fiber(|_, waker| waker.clone())?;
     loop {
-        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(waker)) {
-            return Ok(output);
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return Some(Ok(output));
         }
-        // Entered before the look whether it was killed; it stays, so that this is done once for many waits.
-        let killed = current(|current| {
-            driver.stay_in(current.proc().interrupts());
-            current.proc().lwps.exiting()
+        let slept = in_fiber(&waker, |driver| {
+            // Entered before the look whether it was killed; it stays, so that this is done once for many waits.
+            who.interrupts(|interrupts| driver.stay_in(interrupts));
+            if who.interrupted() {
+                driver.interrupted();
+                return Err(Errno::EINTR);
+            }
+            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                return Err(Errno::ETIMEDOUT);
+            }
+            driver.sleep(&[], deadline)
         });
-        if killed {
-            return Err(Errno::EINTR);
+        match slept {
+            Some(Ok(())) => {}
+            Some(Err(error)) => return Some(Err(error)),
+            None => waker = driver::fiber(|_, waker| waker.clone())?,
         }
-        if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-            return Err(Errno::ETIMEDOUT);
-        }
-        driver.sleep(&[], deadline)?;
     }
 }
 
@@ -226,7 +230,8 @@ fn suspend_until_woken<F: Future>(
 /// the former one's entries go only then: a change in between is seen or told. So it may be polled for no reason, with
 /// another waker, and on another host thread. Dropped, it has left all.
 #[must_use]
-pub(crate) struct Wait<A> {
+pub(crate) struct Wait<I, A> {
+    who: I,
     deadline: Option<Instant>,
     attempt: A,
     /// What the last look has entered, as long as that must wake.
@@ -235,9 +240,10 @@ pub(crate) struct Wait<A> {
     armed: Armed,
 }
 
-impl<A> Wait<A> {
-    pub(crate) fn new(deadline: Option<Instant>, attempt: A) -> Self {
+impl<I, A> Wait<I, A> {
+    pub(crate) fn new(who: I, deadline: Option<Instant>, attempt: A) -> Self {
         Self {
+            who,
             deadline,
             attempt,
             entries: Entries::default(),
@@ -249,10 +255,17 @@ impl<A> Wait<A> {
     /// Has the driver wake `waker` for what no queue tells.
     #[cfg(not(loom))]
     fn arm(&mut self, waker: &Waker, host: &[(Arc<HostFd>, Events)]) -> Result<()> {
-        let armed = match (host, self.deadline) {
-            ([], None) => Armed::default(),
-            _ => driver::with(|driver| driver.ok_or(Errno::EOPNOTSUPP)?.arm(waker, host, self.deadline))?,
-        };
+        let mut armed = Armed::default();
+        let count = host.len() + usize::from(self.deadline.is_some());
+        if count != 0 {
+            // Off the driver, as what is done with them afterwards: a waker is anybody's code.
+            let (mut wakers, mut woken) = (wakers_of(waker, count), Wakers::new());
+            driver::with(|driver| {
+                let driver = driver.ok_or(Errno::EOPNOTSUPP)?;
+                driver.arm(&mut armed, &mut wakers, &mut woken, host, self.deadline)
+            })?;
+            woken.into_iter().for_each(ForeignWaker::wake);
+        }
         // Armed anew before the former is disarmed.
         self.armed = armed;
         Ok(())
@@ -273,14 +286,23 @@ impl<A> Wait<A> {
     }
 }
 
-impl<A: Unpin + FnMut(&mut Watch<'_>) -> Poll<Result<T>>, T> Future for Wait<A> {
+impl<I: Interruptible + Unpin, A: Unpin + FnMut(&mut Watch<'_>) -> Poll<Result<T>>, T> Future for Wait<I, A> {
     type Output = Result<T>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
         let wait = &mut *self;
         let mut watch = watch(cx.waker());
-        enter_interrupts(&mut watch);
-        let looked = look(&mut watch, wait.deadline, &mut wait.attempt);
+        enter_interrupts(wait.who, &mut watch);
+        let looked = look(wait.who, &mut watch, wait.deadline, &mut wait.attempt);
+        #[cfg(not(loom))]
+        if matches!(looked, Poll::Ready(Err(Errno::EINTR)))
+            && wait.who.interrupted()
+            && !driver::with(|driver| driver.is_none_or(|driver| driver.interrupted()))
+        {
+            // Told so in this turn already.
+            wait.entries = watch.into_entries();
+            return Poll::Pending;
+        }
         let waits = if looked.is_pending() { wait.arm(cx.waker(), watch.host_fds()) } else { Ok(()) };
         match (looked, waits) {
             (Poll::Pending, Ok(())) => {

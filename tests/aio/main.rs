@@ -2,6 +2,7 @@
 
 mod alone;
 mod by_hand;
+mod coroutines;
 mod mux;
 #[path = "../common/muxes.rs"]
 mod muxes;

@@ -22,7 +22,6 @@ mod timers;
 use std::cell::{Cell, RefCell};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::{Arc, Weak};
-use std::task::Waker;
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
@@ -34,8 +33,9 @@ use smallvec::SmallVec;
 
 use crate::errno::{Errno, Result};
 use crate::wait::driver::Watched;
+use crate::wait::events::Events;
 use crate::wait::hostfd::HostFd;
-use crate::wait::watch::Events;
+use crate::wait::waker::{ForeignWaker, Wakers};
 
 pub(super) use timers::Timers;
 
@@ -87,7 +87,7 @@ struct Source {
 struct Waiter {
     key: u64,
     events: Events,
-    waker: Waker,
+    waker: ForeignWaker,
 }
 
 impl Reactor {
@@ -115,54 +115,55 @@ impl Reactor {
         self.sources.borrow().waiters == 0
     }
 
-    /// Enters a waiter, to be woken once.
+    /// Enters a waiter, one of whose `wakers` is to be woken, once. The caller is to wake those that it adds to `woken`.
     ///
     /// # Errors
     /// `ENOMEM`, `ENOSPC`: the host can watch no more descriptors.
-    pub(super) fn watch(&self, fd: &Arc<HostFd>, events: Events, waker: &Waker) -> Result<Watched> {
-        // Off the borrow: a waker is anybody's code.
-        let waker = waker.clone();
+    pub(super) fn watch(
+        &self,
+        fd: &Arc<HostFd>,
+        events: Events,
+        wakers: &mut Wakers,
+        woken: &mut Wakers,
+    ) -> Result<Watched> {
         let number = fd.as_fd().as_raw_fd();
         let key = self.next_key.get();
         self.next_key.set(key + 1);
         let mut sources = self.sources.borrow_mut();
-        let mut left = Vec::new();
         if !sources.by_number.get(&number).is_some_and(|source| source.is_of(fd)) {
             let mark = sources.registered;
             sources.registered = mark.wrapping_add(1);
             match register(&self.epoll, fd, data(number, mark)) {
-                Ok(()) => left = sources.add(number, fd, mark),
+                // Who waits for a descriptor that was closed will look, and learn it.
+                Ok(()) => sources.add(number, fd, mark, woken),
                 // What the host does not watch (plain files, some devices) can always be read and written.
                 Err(Errno::EPERM) => {
-                    drop(sources);
                     if events.intersects(Events::IN | Events::OUT) {
-                        waker.wake();
+                        woken.extend(wakers.pop());
                     }
                     return Ok(Watched { fd: number, key });
                 }
                 Err(error) => return Err(error),
             }
         }
-        if let Some(source) = sources.by_number.get_mut(&number) {
+        if let Some(source) = sources.by_number.get_mut(&number)
+            && let Some(waker) = wakers.pop()
+        {
             // Told of these whether asked for or not.
             source.waiters.push(Waiter { key, events: events | Events::ALWAYS, waker });
             sources.waiters += 1;
         }
-        drop(sources);
-        drop(left);
         Ok(Watched { fd: number, key })
     }
 
     /// Takes a waiter out, if it is there still.
-    pub(super) fn leave(&self, watched: Watched) {
+    pub(super) fn leave(&self, watched: Watched) -> Option<ForeignWaker> {
         let mut sources = self.sources.borrow_mut();
-        let Some(source) = sources.by_number.get_mut(&watched.fd) else { return };
-        let Ok(place) = source.waiters.binary_search_by_key(&watched.key, |waiter| waiter.key) else { return };
+        let source = sources.by_number.get_mut(&watched.fd)?;
+        let place = source.waiters.binary_search_by_key(&watched.key, |waiter| waiter.key).ok()?;
         let left = source.waiters.remove(place);
         sources.waiters -= 1;
-        // Off the borrow: a waker's drop is anybody's code.
-        drop(sources);
-        drop(left);
+        Some(left.waker)
     }
 
     /// Waits `timeout` at most (`None`: for ever) until a descriptor becomes ready or the notifier is rung, and adds the
@@ -170,7 +171,7 @@ impl Reactor {
     ///
     /// # Errors
     /// `ENOMEM`: the host cannot wait.
-    pub(super) fn poll(&self, timeout: Option<Duration>, woken: &mut Vec<Waker>) -> Result<()> {
+    pub(super) fn poll(&self, timeout: Option<Duration>, woken: &mut Vec<ForeignWaker>) -> Result<()> {
         let mut told = self.told.borrow_mut();
         told.clear();
         match wait(&self.epoll, &mut told, timeout) {
@@ -243,8 +244,8 @@ fn events(flags: EventFlags) -> Events {
 }
 
 impl Sources {
-    /// Adds a source, in the place of another one of that number. The answer is what is to be dropped off the borrow.
-    fn add(&mut self, number: RawFd, fd: &Arc<HostFd>, mark: u32) -> Vec<Source> {
+    /// Adds a source, in the place of another one of that number. Adds those who waited for closed ones to `woken`.
+    fn add(&mut self, number: RawFd, fd: &Arc<HostFd>, mark: u32, woken: &mut Wakers) {
         let mut left = Vec::new();
         if self.by_number.len() >= self.crowded {
             left.extend(self.by_number.extract_if(|_, source| source.fd.strong_count() == 0).map(|(_, source)| source));
@@ -252,8 +253,10 @@ impl Sources {
         }
         let source = Source { fd: Arc::downgrade(fd), mark, waiters: SmallVec::new() };
         left.extend(self.by_number.insert(number, source));
-        self.waiters -= left.iter().map(|source| source.waiters.len()).sum::<usize>();
-        left
+        for waiter in left.into_iter().flat_map(|source| source.waiters) {
+            self.waiters -= 1;
+            woken.push(waiter.waker);
+        }
     }
 }
 
@@ -264,14 +267,14 @@ impl Source {
     }
 
     /// Tells of a change: takes out those who waited for it.
-    fn tell(&mut self, flags: EventFlags, woken: &mut Vec<Waker>) {
+    fn tell(&mut self, flags: EventFlags, woken: &mut Vec<ForeignWaker>) {
         let events = events(flags);
         let mut awaited = Events::empty();
         self.waiters.retain(|waiter| {
             let told = waiter.events.intersects(events);
             if told {
                 awaited |= waiter.events;
-                woken.push(std::mem::replace(&mut waiter.waker, Waker::noop().clone()));
+                woken.push(std::mem::replace(&mut waiter.waker, ForeignWaker::noop()));
             }
             !told
         });

@@ -3,10 +3,11 @@
 use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::task::Waker;
 use std::time::Instant;
 
 use rustc_hash::FxHashMap;
+
+use crate::wait::waker::ForeignWaker;
 
 /// So many deadlines that are no more may stay in the heap, however few there are in all.
 const SPARE: usize = 64;
@@ -22,16 +23,14 @@ pub(in crate::mux) struct Timers(RefCell<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     added: u64,
-    wakers: FxHashMap<u64, Waker>,
+    wakers: FxHashMap<u64, ForeignWaker>,
     /// When, and which of several at the same time. The first is in `wakers`, the others need not be.
     by_time: BinaryHeap<Reverse<(Instant, u64)>>,
 }
 
 impl Timers {
     /// Enters a waiter, to be woken once. The answer is its number.
-    pub(in crate::mux) fn add(&self, deadline: Instant, waker: &Waker) -> u64 {
-        // Off the borrow: a waker is anybody's code.
-        let waker = waker.clone();
+    pub(in crate::mux) fn add(&self, deadline: Instant, waker: ForeignWaker) -> u64 {
         let mut inner = self.0.borrow_mut();
         let number = inner.added;
         inner.added += 1;
@@ -41,15 +40,11 @@ impl Timers {
     }
 
     /// Takes a waiter out, if it is there still.
-    pub(in crate::mux) fn remove(&self, number: u64) {
+    pub(in crate::mux) fn remove(&self, number: u64) -> Option<ForeignWaker> {
         let mut inner = self.0.borrow_mut();
-        let left = inner.wakers.remove(&number);
-        if left.is_some() {
-            inner.tidy();
-        }
-        // Off the borrow: a waker's drop is anybody's code.
-        drop(inner);
-        drop(left);
+        let left = inner.wakers.remove(&number)?;
+        inner.tidy();
+        Some(left)
     }
 
     /// When the first is due.
@@ -58,7 +53,7 @@ impl Timers {
     }
 
     /// Takes out those that are due, and adds their wakers to `woken` in the order of their deadlines.
-    pub(in crate::mux) fn expire(&self, now: Instant, woken: &mut Vec<Waker>) {
+    pub(in crate::mux) fn expire(&self, now: Instant, woken: &mut Vec<ForeignWaker>) {
         let inner = &mut *self.0.borrow_mut();
         while let Some(&Reverse((deadline, number))) = inner.by_time.peek()
             && deadline <= now
@@ -97,6 +92,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{SPARE, Timers};
+    use crate::wait::waker::ForeignWaker;
 
     #[derive(Clone, Debug)]
     enum Step {
@@ -139,7 +135,8 @@ mod tests {
                 match step {
                     Step::Add { after } => {
                         let who = numbers.len() as u64;
-                        let number = timers.add(at(now + after), &Waker::from(Arc::new(Told { who, last: last.clone() })));
+                        let waker = Waker::from(Arc::new(Told { who, last: last.clone() }));
+                        let number = timers.add(at(now + after), ForeignWaker::of(&waker));
                         model.insert((now + after, who), number);
                         numbers.push((now + after, number));
                     }
@@ -148,7 +145,7 @@ mod tests {
                         let who = which % numbers.len();
                         let (deadline, number) = numbers[who];
                         model.remove(&(deadline, who as u64));
-                        timers.remove(number);
+                        drop(timers.remove(number));
                     }
                     Step::Remove { .. } => {}
                     Step::Expire { after } => {
@@ -157,7 +154,7 @@ mod tests {
                         let due: Vec<u64> = std::mem::replace(&mut model, later).into_keys().map(|(_, who)| who).collect();
                         let mut woken = Vec::new();
                         timers.expire(at(now), &mut woken);
-                        let who = |waker: Waker| {
+                        let who = |waker: ForeignWaker| {
                             waker.wake();
                             last.load(Ordering::Relaxed)
                         };
@@ -185,13 +182,13 @@ mod tests {
         }
         impl Drop for Reentrant {
             fn drop(&mut self) {
-                TIMERS.with(|timers| timers.add(Instant::now(), Waker::noop()));
+                TIMERS.with(|timers| timers.add(Instant::now(), ForeignWaker::noop()));
                 DROPPED.set(DROPPED.get() + 1);
             }
         }
         let timers = TIMERS.with(Rc::clone);
-        let number = timers.add(Instant::now(), &Waker::from(Arc::new(Reentrant)));
-        timers.remove(number);
+        let number = timers.add(Instant::now(), ForeignWaker::of(&Waker::from(Arc::new(Reentrant))));
+        drop(timers.remove(number));
         assert_eq!(DROPPED.get(), 1);
         let mut woken = Vec::new();
         timers.expire(Instant::now(), &mut woken);

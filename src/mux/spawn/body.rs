@@ -9,10 +9,10 @@ use std::task::{Context, Poll, ready};
 use pin_project_lite::pin_project;
 
 use super::charge::Charge;
-use crate::context::exit::discard_panic_of;
 use crate::mux::stack::{Fiber, Stack};
 use crate::mux::task::queue::running;
 use crate::mux::task::{Birth, Body, FiberKind, Owed};
+use crate::panics;
 
 /// A function with captures of more bytes is allocated: on its way to where it runs it is moved a few times, on a stack that is
 /// not large.
@@ -73,8 +73,8 @@ impl<T, F: FnOnce() -> T> Begun<F, T> {
             if cancelled {
                 // Taken by those who want it no more: what it was unwound with, most often.
                 match result {
-                    Ok(value) => discard_panic_of(|| drop(value)),
-                    Err(unwound) => discard_panic_of(|| drop(unwound)),
+                    Ok(value) => panics::contain(|| drop(value)),
+                    Err(unwound) => panics::contain(|| drop(unwound)),
                 }
             } else {
                 charge.discharge(result);
@@ -130,7 +130,7 @@ impl<F: Future> Future for Charged<F> {
             Ok(Poll::Ready(Some(value))) => Ok(value),
             Err(panic) => {
                 // What is left of it, in spite of another panic.
-                discard_panic_of(|| this.future.set(None));
+                panics::contain(|| this.future.set(None));
                 Err(panic)
             }
         };

@@ -5,11 +5,11 @@ use std::ptr;
 use std::sync::Arc;
 
 use super::packet::{JoinError, Packet};
-use crate::context::exit::{Panic, discard, discard_panic_of};
 use crate::errno::Errno;
 use crate::id::LwpHandle;
 use crate::lwp::{Slot, SwitchError};
 use crate::lwproc::Lwp;
+use crate::panics::{self, Panic};
 
 /// See the module. Dropped before it is discharged, it releases the lwp, and the handle learns that the task was cancelled.
 pub(in crate::mux) struct Charge<T> {
@@ -47,11 +47,11 @@ impl<T> Charge<T> {
         self.deliver(match (result, released) {
             (Ok(value), None) => Ok(value),
             (Err(panic), released) => {
-                discard(released);
+                panics::tell_any(released);
                 Err(JoinError::Panicked(panic))
             }
             (Ok(value), Some(panic)) => {
-                discard_panic_of(|| drop(value));
+                panics::contain(|| drop(value));
                 Err(JoinError::Panicked(panic))
             }
         });
@@ -59,7 +59,7 @@ impl<T> Charge<T> {
 
     /// Drops what was to run, in the lwp, of a task that never came to be.
     pub(in crate::mux) fn cancel<F>(mut self, f: F) {
-        discard(self.release_after(|| discard_panic_of(|| drop(f))));
+        panics::tell_any(self.release_after(|| panics::contain(|| drop(f))));
     }
 
     /// The lwp back, of a task that never came to be and whose handle nobody has.
@@ -72,7 +72,7 @@ impl<T> Charge<T> {
 
     /// Ends a fiber for which there is no stack, as [`cancel`](Self::cancel) does.
     pub(in crate::mux) fn no_stack<F>(mut self, error: Errno, f: F) {
-        discard(self.release_after(|| discard_panic_of(|| drop(f))));
+        panics::tell_any(self.release_after(|| panics::contain(|| drop(f))));
         self.deliver(Err(JoinError::NoStack(error)));
     }
 
@@ -97,7 +97,7 @@ impl<T> Charge<T> {
 impl<T> Drop for Charge<T> {
     fn drop(&mut self) {
         if self.owed {
-            discard(self.release());
+            panics::tell_any(self.release());
             self.deliver(Err(JoinError::Cancelled));
         }
     }

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use super::packet::{JoinError, Packet};
+use crate::context::Curproc;
 use crate::errno::Errno;
 use crate::mux::task::queue::running;
 use crate::wait;
@@ -59,7 +60,7 @@ impl<T> JoinHandle<T> {
         if self.is_own() {
             return Err(JoinError::Deadlock);
         }
-        let joined = wait::until(deadline, |watch| {
+        let joined = wait::until(Curproc, deadline, |watch| {
             // SAFETY: this is the one handle, borrowed mutably.
             unsafe { self.packet.poll(watch.waker()) }.map(Ok)
         });

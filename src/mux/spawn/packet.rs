@@ -13,9 +13,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 
-use crate::context::exit::discard_panic_of;
 use crate::errno::Errno;
+use crate::panics;
 use crate::sync::{AtomicU32, Ordering};
+use crate::wait::waker::ForeignWaker;
 
 const EMPTY: u32 = 0;
 const WAITING: u32 = 1;
@@ -65,7 +66,7 @@ pub(crate) struct Packet<T> {
     /// *Atomic*: one of the above.
     state: AtomicU32,
     /// *The handle's* in EMPTY, *whoever leaves WAITING's* in WAITING.
-    waker: UnsafeCell<Option<Waker>>,
+    waker: UnsafeCell<Option<ForeignWaker>>,
     /// *The task's* before FINISHED, *the handle's* from then on.
     result: UnsafeCell<Option<Result<T, JoinError>>>,
 }
@@ -90,8 +91,7 @@ impl<T> Packet<T> {
             // SAFETY: this took it out of WAITING.
             let waker = unsafe { &mut *self.waker.get() }.take();
             if let Some(waker) = waker {
-                // A waker that panics is not the task's fault.
-                discard_panic_of(|| waker.wake());
+                waker.wake();
             }
         }
     }
@@ -117,7 +117,7 @@ impl<T> Packet<T> {
             }
             _ => {}
         }
-        let waker = waker.clone();
+        let waker = ForeignWaker::of(waker);
         // SAFETY: the handle's in EMPTY.
         let old = unsafe { &mut *self.waker.get() }.replace(waker);
         // Release: pairs with the Acquire in `finish`, for the waker. Acquire: pairs with the Release there.
@@ -139,11 +139,10 @@ impl<T> Packet<T> {
     }
 }
 
+/// A result that nobody took is dropped by whoever comes last, the task or its handle, for neither of which it may panic.
 impl<T> Drop for Packet<T> {
-    /// A result that nobody took is dropped by whoever went last, the task or the handle: neither is to suffer for its panic.
     fn drop(&mut self) {
-        let (result, waker) = (self.result.get_mut().take(), self.waker.get_mut().take());
-        discard_panic_of(|| drop(result));
-        discard_panic_of(|| drop(waker));
+        let result = self.result.get_mut().take();
+        panics::contain(|| drop(result));
     }
 }

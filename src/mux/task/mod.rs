@@ -36,7 +36,8 @@ use super::stack::{Fiber, StackPool};
 use crate::context::saved::Saved;
 use crate::id::LwpHandle;
 use crate::lwp::Slot;
-use crate::wait::watch::{Entries, WaitQueue};
+use crate::wait::queue::WaitQueue;
+use crate::wait::watch::Entries;
 
 /// What is left to be run.
 pub(super) enum Body {
@@ -217,8 +218,8 @@ impl Task {
         *self.body.get_mut() = body;
     }
 
-    /// What keeps references for its wakers.
-    pub(super) fn close_kept(&self) -> bool {
+    /// Keeps no references for its wakers from now on. Answers how many were kept, which are the caller's now.
+    pub(super) fn close_kept(&self) -> usize {
         self.kept.close()
     }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 use crate::context::curlwp::cpu;
 use crate::mux::inbox::{Inbox, Notify};
 use crate::mux::reactor::Notifier;
+use crate::panics;
 use crate::sync::{AtomicBool, AtomicU32, Ordering};
 use crate::wait::driver;
 
@@ -98,7 +99,7 @@ impl<M> Remote<M> {
     /// Drops what is in an inbox that is closed, each off the queue: to drop a message may release a lwp.
     pub(in crate::mux) fn dispose(&self) {
         while let Some(message) = self.inbox.pop() {
-            crate::context::exit::discard_panic_of(|| drop(message));
+            panics::contain(|| drop(message));
         }
     }
 
