@@ -3,6 +3,7 @@
 use std::mem::ManuallyDrop;
 use std::task::Waker;
 
+#[cfg(not(loom))]
 use smallvec::SmallVec;
 
 use crate::panics;
@@ -15,9 +16,11 @@ use crate::panics;
 pub(crate) struct ForeignWaker(ManuallyDrop<Waker>);
 
 /// Few of them.
+#[cfg(not(loom))]
 pub(crate) type Wakers = SmallVec<[ForeignWaker; 2]>;
 
 /// So many of one waiter's.
+#[cfg(not(loom))]
 pub(crate) fn wakers_of(waker: &Waker, count: usize) -> Wakers {
     (0..count).map(|_| ForeignWaker::of(waker)).collect()
 }
@@ -30,6 +33,7 @@ impl ForeignWaker {
     }
 
     /// One that does nothing.
+    #[cfg(not(loom))]
     pub(crate) fn noop() -> Self {
         Self::of(Waker::noop())
     }
