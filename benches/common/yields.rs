@@ -23,14 +23,23 @@ impl Yields {
         Self::fibers_by(count, yield_now)
     }
 
-    /// `count` fibers, at least one, that call a function which yields, as C's do: the cpu, which expects to return to where
-    /// it last called, is wrong in both directions.
-    pub fn fibers_that_call(count: usize) -> Self {
-        Self::fibers_by(count, yield_elsewhere)
+    /// `count` fibers, at least one, that call a function which yields, as C's do, so many calls deep, which their number
+    /// decides: a cpu expects to return to where it last called.
+    pub fn fibers_that_call(count: usize, depth: fn(usize) -> usize) -> Self {
+        let number = Cell::new(0);
+        Self::fibers_with(count, move || {
+            let depth = depth(number.replace(number.get() + 1));
+            move || yield_deep(depth)
+        })
     }
 
     fn fibers_by(count: usize, yields: impl Fn() + Copy + 'static) -> Self {
+        Self::fibers_with(count, || yields)
+    }
+
+    fn fibers_with<Y: Fn() + 'static>(count: usize, next: impl Fn() -> Y) -> Self {
         Self::new(count, |mux, lwp, leads| {
+            let yields = next();
             let spawned = match leads {
                 Some(leader) => mux.spawn_fiber(lwp, move || {
                     loop {
@@ -96,8 +105,12 @@ impl Yields {
 }
 
 #[inline(never)]
-fn yield_elsewhere() {
-    yield_now();
+fn yield_deep(depth: usize) {
+    if depth <= 1 {
+        yield_now()
+    } else {
+        yield_deep(depth - 1)
+    }
     // So that the call is no jump.
     std::hint::black_box(());
 }

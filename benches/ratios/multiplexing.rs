@@ -49,11 +49,22 @@ pub(crate) fn yields(among: &Among, small: bool) -> Vec<Row> {
     }
     rows.push(fibers);
     if among.count == MANY.count {
-        rows.push(yielding("yield in a function, 1,000 fibers", Yields::fibers_that_call(count), None));
+        for (name, depth) in DEEP {
+            rows.push(yielding(name, Yields::fibers_that_call(count, depth), None));
+        }
     }
     rows.push(yielding(among.futures, Yields::futures(count), future));
     rows
 }
+
+/// How deep a fiber of a number yields.
+type Depth = fn(usize) -> usize;
+
+const DEEP: [(&str, Depth); 3] = [
+    ("yield in a function, 1,000 fibers", |_| 1),
+    ("yield 3 calls deep, 1,000 fibers", |_| 3),
+    ("yield 1 to 8 calls deep, 1,000 fibers", |number| number * 7 % 8 + 1),
+];
 
 const PAIR: &str = "coroutine, resume + suspend";
 const ROUND: &str = "1,000 coroutines in a VecDeque";

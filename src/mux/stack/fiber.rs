@@ -43,7 +43,7 @@ impl Fiber {
     /// A fiber of the calling host thread that will run `f` on `stack`.
     #[inline]
     pub(in crate::mux) fn new<F: FnOnce() + 'static>(stack: Stack, f: F) -> Self {
-        let room = (stack.top() - stack.low()) / PART;
+        let room = stack.size() / PART;
         match place::<F>(&stack) {
             Some(places) if stack.top() - places.start.addr().get() <= room => {
                 // SAFETY: the places are those for `F` on this stack, on which nothing is.

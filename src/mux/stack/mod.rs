@@ -2,6 +2,9 @@
 
 #[cfg(not(loom))]
 mod altstack;
+#[cfg(all(test, not(loom)))]
+#[path = "../../../tests/common/apart.rs"]
+mod apart;
 #[cfg(not(loom))]
 mod cxx;
 #[cfg(not(loom))]

@@ -176,6 +176,12 @@ impl Stack {
         self.top.get()
     }
 
+    /// How many bytes it has, of which up to 2 KiB are above its top.
+    #[inline]
+    pub(in crate::mux) fn size(&self) -> usize {
+        self.slab.layout.usable
+    }
+
     /// Its lowest byte: the guard is below.
     #[inline]
     pub(in crate::mux) fn low(&self) -> usize {

@@ -8,12 +8,10 @@ use std::rc::Rc;
 
 use super::super::{Stack, StackPool};
 use super::Fiber;
+use crate::mux::stack::apart::apart;
 
-#[path = "../../../../tests/common/apart.rs"]
-mod apart;
 #[path = "../../../../tests/common/random.rs"]
 mod random;
-use apart::apart;
 use random::Random;
 
 const SIZE: usize = 64 << 10;

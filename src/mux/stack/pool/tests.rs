@@ -7,10 +7,7 @@ use std::os::unix::process::ExitStatusExt;
 use super::super::Fiber;
 use super::{Guard, Stack, StackPool};
 use crate::errno::Errno;
-
-#[path = "../../../../tests/common/apart.rs"]
-mod apart;
-use apart::apart;
+use crate::mux::stack::apart::apart;
 
 const SIZE: usize = 64 << 10;
 

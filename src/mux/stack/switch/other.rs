@@ -11,7 +11,7 @@ use super::Start;
 
 /// A coroutine, from its first turn on. It is never unwound, nor dropped before it is done.
 pub(crate) struct Switch {
-    coroutine: UnsafeCell<Option<ManuallyDrop<Coroutine<(), (), (), Bounds>>>>,
+    coroutine: UnsafeCell<Option<Runs>>,
     /// Its way back, from its first turn on.
     yielder: Cell<*const Yielder<(), ()>>,
     start: NonNull<Start>,
@@ -19,6 +19,8 @@ pub(crate) struct Switch {
     done: Cell<bool>,
     ahead: Cell<*const u8>,
 }
+
+type Runs = ManuallyDrop<Coroutine<(), (), (), Bounds>>;
 
 /// A stack that is somebody else's.
 struct Bounds {
@@ -73,8 +75,9 @@ impl Switch {
     /// # Safety
     /// It has not left, and nothing runs on it. From the first turn on, `this` is the same address.
     pub(crate) unsafe fn resume(this: *const Self) {
-        // SAFETY: as the caller promises; a fiber, which is what runs meanwhile, does not touch the coroutine.
+        // SAFETY: it is there, as the caller promises.
         let switch = unsafe { &*this };
+        // SAFETY: what runs meanwhile, which is on the stack, does not touch the coroutine.
         let coroutine = unsafe { &mut *switch.coroutine.get() }.get_or_insert_with(|| {
             let pointer = |at| StackPointer::new(at).expect("no stack is at 0");
             let bounds = Bounds { top: pointer(switch.start.addr().get()), low: pointer(switch.low) };

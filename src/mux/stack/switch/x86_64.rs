@@ -144,7 +144,8 @@ unsafe fn swap(this: *const Switch) {
 /// Where a stack's first turn begins: `rdi` is its switch, and `rsp` its [`Start`].
 ///
 /// The outermost frame, as it says: to debuggers and unwinders by an undefined return address, to those who follow frame
-/// pointers by a null one.
+/// pointers by a null one. What it runs finds a return address as if it were called; but a call that nobody returns from
+/// would take the processor's predictions off balance.
 ///
 /// # Safety
 /// Only `swap` comes here.
@@ -155,8 +156,11 @@ unsafe extern "C" fn entry() {
         ".cfi_undefined rip",
         "xor ebp, ebp",
         "mov rsi, rsp",
-        "call [rsp + {run}]",
+        "lea rax, [rip + 2f]",
+        "push rax",
+        "jmp [rsi + {run}]",
         // It does not come back.
+        "2:",
         "ud2",
         ".cfi_endproc",
         run = const std::mem::offset_of!(Start, run),
