@@ -35,9 +35,9 @@ struct lwproc_mux *lwproc_mux_new(size_t stack_size);
  * function(argument) as a fiber on its own host thread, and releases the lwp when that returns. For all others the lwp is
  * running until then; in the fiber it is current. No exception of C++ may leave the function, and no longjmp: that is fatal,
  * and undefined.
- * Gives 0, or an errno value: then the lwp is the caller's as before. ESRCH: no such lwp. EBUSY: it is running. EINVAL: it
- * is NULL. EFAULT: the multiplexer or the function is. ENOMEM and others: there is no stack. ECANCELED: the multiplexer is
- * being freed. Spawned from another host thread, a fiber for which there is no stack releases its lwp and does not run.
+ * Gives 0, or an errno value: then the lwp is the caller's as before. ESRCH: no such lwp. EBUSY: it is running, or
+ * a fiber has it that has switched away from it. EINVAL: it is NULL. EFAULT: the multiplexer or the function is. ENOMEM and
+ * others: there is no stack. ECANCELED: the multiplexer is being freed. Spawned from another host thread, a fiber for which there is no stack releases its lwp and does not run.
  */
 int lwproc_mux_spawn(struct lwproc_mux *, struct lwp *, void (*function)(void *), void *argument);
 
@@ -53,7 +53,8 @@ void lwproc_mux_stop(struct lwproc_mux *);
 
 /*
  * Ends the multiplexer. Fibers that have not begun do not run; those that have go on, one after the other, and what would
- * suspend them is EINTR, until they return. Their lwps are released. No other host thread may use it any more.
+ * suspend them is EINTR, until they return; one that was told so 64 times is suspended for good. Their lwps are released. No
+ * other host thread may use it any more.
  * Fatal: on another host thread than the one that made it, or in a fiber. NULL: nothing.
  */
 void lwproc_mux_free(struct lwproc_mux *);

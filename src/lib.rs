@@ -31,18 +31,23 @@
 //!
 //! # Who is current
 //!
-//! The [system calls](sys) and [locals](local) act for the calling host thread's *context*:
+//! The [system calls](sys) and [locals](local) act for the calling host thread's, or task's, *context*:
 //!
-//! | the thread | its context |
+//! | the thread or task | its context |
 //! |---|---|
 //! | entered a lwp, or switched to one | that lwp |
 //! | let go of its lwp: `switch(None)`, `releaselwp` | the implicit context of that kernel |
 //! | is in [`Kernel::enter`] | the implicit context of that kernel |
 //! | has done none of this yet | the implicit context of [`Kernel::global`] |
 //!
-//! Contexts belong to host threads: a new thread begins without one, whoever made it. A thread that ends while it is bound
-//! gives its lwp back, to be switched to by another. A handle ([`LwpId`]) is never an address: stale, invented and foreign
-//! ones are recognized.
+//! A new host thread begins without a context, whoever made it; a fiber or future of a [multiplexer](mux) begins in the lwp that it
+//! was spawned with, and is as good as a host thread in all of this. What is current in a context, or was put aside in it by an
+//! `enter`, *runs*: nobody else can switch to it. What a context lets go of (by a switch away, by its end) is anybody's who has the
+//! id. A context keeps the memory of the kernel that it is in. A handle ([`LwpId`]) is never an address: stale, invented and
+//! foreign ones are recognized.
+//!
+//! A [`Lwp`] has one owner. Others who know its id may switch to it while it rests; an owner that goes meanwhile leaves its end to
+//! whoever runs it then.
 //!
 //! # Many lwps on one thread
 //!
@@ -97,18 +102,19 @@
 //! ```text
 //! capi
 //! mux   ps
-//! blocking   sys   local
-//! lwproc (rfork newlwp switch releaselwp Lwp)  ->  implicit  ->  exit  ->  curlwp
+//! blocking   sys
+//! lwproc (rfork newlwp switch releaselwp Lwp)
+//! context (curlwp nest saved current leave exit halt, local)
 //! kernel
-//! lwp  ->  proc
-//! cred  user  limits  locals  vfs  ->  fd  ->  wait (until, watch, queue, driver, park, hostfd)
+//! lwp  ->  proc (user limits locals)
+//! vfs  ->  fd  ->  wait (until watch queue driver park hostfd)
 //! table (segments indices reclaim)
-//! sync   errno   id   panics
+//! sync   errno   id   cred   panics
 //! ```
 //!
 //! Every concurrent protocol is a word or two with named transitions, described at the top of its file
-//! (`lwp/slot.rs`, `proc/lwpcount.rs`, `fd/fdtable.rs`, `table/`, `wait/queue.rs`, `wait/park.rs`, `context/implicit.rs`, `mux/inbox.rs`,
-//! `mux/packet.rs`, `blocking/latch.rs`, `blocking/waiters.rs`), and has a loom model in `loom-tests/` with a broken twin
+//! (`lwp/slot.rs`, `proc/lwpcount.rs`, `fd/fdtable.rs`, `table/`, `wait/queue.rs`, `wait/park.rs`, `context/`,
+//! `mux/inbox.rs`, `mux/spawn/packet.rs`, `blocking/latch.rs`, `blocking/waiters.rs`), and has a loom model in `loom-tests/` with a broken twin
 //! that the model must catch.
 //!
 //! # Source

@@ -1,6 +1,7 @@
 //! The multiplexer: what `include/lwproc.h` declares.
 //!
-//! A fiber has frames of C, which nothing unwinds: when the multiplexer is freed, its calls answer `EINTR` until it returns.
+//! A fiber has frames of C, which nothing unwinds: when the multiplexer is freed, its calls answer `EINTR` until it returns, or
+//! has been told so 64 times; then it is suspended for good.
 
 use std::cell::UnsafeCell;
 use std::ffi::{c_int, c_void};

@@ -29,8 +29,8 @@ use crate::vfs::Namespace;
 /// A kernel: processes, lwps and a namespace of their own, inside this host process.
 ///
 /// The value is a handle; clones are handles on the same kernel. Processes and lwps live until released, or until the
-/// last handle is dropped: then the kernel *halts*, which releases every lwp that no host thread has current, with its
-/// process, descriptors and hooks. A lwp that is current goes when its host thread lets go of it. With the last of them go
+/// last handle is dropped: then the kernel *halts*, which releases every lwp that nobody runs, with its
+/// process, descriptors and hooks. One that runs goes when its host thread or task lets go of it. With the last of them go
 /// files, mounts, devices and hooks. Pid 1 ends in the halt: a host thread that is still in its implicit context finds no
 /// file there and can open none. A [`Lwp`](crate::Lwp) counts as a handle.
 ///
@@ -157,7 +157,8 @@ impl Kernel {
     }
 
     /// Ends a process from outside: its blocked calls return `EINTR`, calls that would block do so too from now on, and
-    /// no lwp can be added (`EBUSY`). Its lwps are released by whoever holds them, and the process goes with the last.
+    /// no lwp can be added (`EBUSY`). Its lwps are released by whoever holds them, and the process goes with the last. Fibers and
+    /// futures in it are [ended](crate::mux#cancel-and-kill) after a few turns, whatever they do.
     ///
     /// # Errors
     /// `ESRCH`: no such process. `EPERM`: pid 0 or 1.

@@ -121,7 +121,7 @@ impl Scheduler {
     /// never dropped; but what it owes is given, and what it held is let go of.
     #[cold]
     fn abandon(&self, task: &Task) {
-        if task.rare.unwinding.get() == Unwinding::Midway || std::thread::panicking() && self.unwinding.get() == 0 {
+        if task.unwinding.get() == Unwinding::Midway || std::thread::panicking() && self.unwinding.get() == 0 {
             // The host thread counts as unwinding for good.
             self.unwinding.set(self.unwinding.get() + 1);
         }

@@ -2,12 +2,20 @@
 //!
 //! A [`Mux`] runs on the host thread that made it. What is spawned there is a *task*: a lwp, and a fiber or future to run in
 //! it. Tasks have turns, one after the other; a turn lasts until the task blocks, yields or ends. Between turns nothing of
-//! the task is on the host thread's stack, and whoever's turn it is finds itself in its own lwp.
+//! the task is on the host thread's stack.
+//!
+//! # A task is a virtual host thread
+//!
+//! It has a [context](crate#who-is-current) of its own, which begins in the lwp that it was spawned with. It may do whatever a
+//! host thread may: enter lwps and kernels, switch, fork, release. What is current in it, and what it has put aside by
+//! entering another, *runs* for everybody, whether the task has its turn or not; what it switches away from is anybody's. When
+//! it ends, the lwp that it was spawned with is released: where another runs that by its id at the moment, when that one lets
+//! go of it. Whatever else is current then is let go of.
 //!
 //! # A round
 //!
-//! 1. *Turns*, 32 or until nobody is ready. The queue of those who are ready belongs to the host
-//!    thread: no atomics. To change lwps is a store to the thread's cells, since the multiplexer has claimed them all.
+//! 1. *Turns*, 32 or until nobody is ready. The run queue belongs to the host thread: no atomics. To change tasks is to save
+//!    one context and restore another, by plain stores: what is current in them is theirs all the time.
 //! 2. *The inbox*: messages of other threads, woken tasks and new ones, in a lock-free queue. Those that come while the
 //!    multiplexer is awake notify nobody, and one notification ends a sleep.
 //! 3. *Descriptors and timers*, when the budget of turns is used up: a descriptor is registered with the host's epoll once,
@@ -28,6 +36,26 @@
 //! In a fiber, what blocks suspends the fiber: system calls, [`JoinHandle::join`], [`block_on`](crate::block_on). In a
 //! future the same calls would hold up the host thread; futures await [`sys::aio`](crate::sys::aio) and the handle.
 //! [`yield_now`] and [`yield_turn`] let others go first.
+//!
+//! # Cancel and kill
+//!
+//! A task that has not finished when its multiplexer is dropped is *cancelled*: its future is dropped, its fiber unwound from
+//! where it waits, each in its context; the handle learns of it ([`JoinError::Cancelled`]). While a fiber unwinds, its first wait
+//! is `EINTR`. A fiber that catches its unwinding and waits again is told `EINTR` once, and unwound again by each later wait; after
+//! eight times, or after 64 times `EINTR` where it cannot be unwound (it unwinds already, or has frames of C), it is suspended for
+//! good: its lwp is released, what it owes is given, and its stack is never touched again, as if forgotten. When a process is
+//! [killed](crate::Kernel::kill), its tasks' waits are `EINTR`, not more often than once a turn; and each of its tasks has 16 more
+//! turns, whether it asks for them or not, after which it is cancelled. So neither a drop nor a neighbour waits for ever for one
+//! that retries, and a task that takes no notice of any error ends all the same. What never waits and never yields is out of
+//! reach.
+//!
+//! # Panics
+//!
+//! A panic ends its task alone, and is in the handle. One of a drop, a waker or a hook that no handle sees ends where it occurs,
+//! and is told to [`Builder::on_panic`](crate::Builder::on_panic). That of the future of [`Mux::run_until`] goes on to its caller;
+//! the multiplexer is as good as before. A multiplexer that runs while its host thread unwinds, in a drop, works as otherwise: a
+//! fiber may wait then; but one that is cancelled where it waited then is told `EINTR` and not unwound, since nobody can tell
+//! whether it unwinds already.
 //!
 //! A task that neither blocks nor yields keeps all others from their turns: nothing preempts it.
 //! [`Kernel::ps`](crate::Kernel::ps) shows whose it is: running, with switches that stand still.

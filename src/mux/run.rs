@@ -25,16 +25,13 @@ use crate::wait::waker::ForeignWaker;
 /// Runs many lwps on the host thread that made it, each as a fiber or a future.
 ///
 /// A *fiber* is ordinary blocking code on a stack of its own: what would block in it (a system call, a
-/// [`join`](JoinHandle::join)) suspends it alone. A *future* takes no stack, and awaits. Both are in their lwp from the
-/// first turn to the last, and the lwp is released when they end. A lwp is the multiplexer's from its spawn on: for every
-/// other thread it runs.
+/// [`join`](JoinHandle::join)) suspends it alone. A *future* takes no stack, and awaits. Both begin in their lwp, which runs
+/// from the spawn on, and is released when they end.
 ///
 /// Turns go round among those that are ready. Fibers and futures stay on this host thread; servers that want more cores
 /// have a multiplexer for each ([`Runtime`](super::Runtime)). A panic ends its task and is in the join handle. Dropped,
-/// the multiplexer cancels the tasks that it still has: futures are dropped, fibers unwound, each in its lwp, and the lwps
-/// released.
-///
-/// While it unwinds, a fiber is not suspended: what would block then is `EINTR`.
+/// the multiplexer [cancels](super#cancel-and-kill) the tasks that it still has: futures are dropped, fibers unwound, each in its
+/// context, and the lwps released.
 ///
 /// ```
 /// use lwproc::{Kernel, Mux, ProcOptions, sys};

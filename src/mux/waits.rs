@@ -36,14 +36,14 @@ impl Scheduler {
         if std::thread::panicking() {
             return self.wait_in_panic(task);
         }
-        task.rare.unwinding.set(Unwinding::No);
+        task.unwinding.set(Unwinding::No);
         Ok(())
     }
 
     /// The host thread unwinds: for this fiber, for one that is suspended in it, or for whoever runs the multiplexer.
     #[cold]
     fn wait_in_panic(&self, task: &Task) -> Result<()> {
-        let unwinding = &task.rare.unwinding;
+        let unwinding = &task.unwinding;
         match unwinding.get() {
             Unwinding::Told | Unwinding::Midway => unwinding.set(Unwinding::Midway),
             _ if self.unwinding.get() == 0 => {
@@ -59,7 +59,7 @@ impl Scheduler {
     /// next wait.
     #[inline]
     fn suspend(&self, task: &Task) {
-        let midway = task.rare.unwinding.get() == Unwinding::Midway;
+        let midway = task.unwinding.get() == Unwinding::Midway;
         if midway {
             self.unwinding.set(self.unwinding.get() + 1);
         }
@@ -87,7 +87,7 @@ impl Scheduler {
     fn cancelled_wait(&self, task: &Task) -> Result<()> {
         // SAFETY: its body stays as long as it runs.
         let Some((fiber, unwinds)) = (unsafe { task.fiber() }) else { return Err(Errno::EINTR) };
-        let midway = match task.rare.unwinding.get() {
+        let midway = match task.unwinding.get() {
             Unwinding::No => std::thread::panicking() && self.unwinding.get() == 0,
             _ => std::thread::panicking(),
         };

@@ -59,8 +59,11 @@ pub(super) enum Message {
     /// A task was woken.
     Wake(Arc<Task>),
     /// Something to be spawned: what is to be made a task of, unless there is no stack for it.
-    Spawn(Box<dyn FnOnce(&RefCell<StackPool>) -> Option<Birth> + Send>),
+    Spawn(Box<Seed>),
 }
+
+/// What makes the parts of a task, on its host thread; `None` where there is no stack.
+type Seed = dyn FnOnce(&RefCell<StackPool>) -> Option<Birth> + Send;
 
 /// See the module. In the order of use: a turn touches the first fields, up to `body`.
 #[repr(C)]
@@ -70,6 +73,8 @@ pub(super) struct Task {
     /// Whether a fiber runs in its turns.
     pub(super) on_fiber: Cell<bool>,
     pub(super) ending: Cell<Ending>,
+    /// How a fiber was suspended.
+    pub(super) unwinding: Cell<Unwinding>,
     /// What it keeps of its wakers' references.
     kept: Kept,
     /// *Atomic*: whether it is in the inbox, or on the way.
@@ -103,8 +108,6 @@ pub(super) struct Rare {
     pub(super) owed: Cell<Option<Owed>>,
     /// The turn in which it was told `EINTR` last.
     pub(super) interrupted: Cell<u64>,
-    /// How a fiber was suspended.
-    pub(super) unwinding: Cell<Unwinding>,
 }
 
 /// Whether a fiber unwinds.
@@ -174,6 +177,7 @@ impl Task {
             queued: Cell::new(false),
             on_fiber: Cell::new(false),
             ending: Cell::new(Ending::No),
+            unwinding: Cell::new(Unwinding::No),
             kept: Kept::new(),
             enqueued: Enqueued::new(),
             place: Cell::new(0),
@@ -186,12 +190,7 @@ impl Task {
             handle: birth.handle,
             packet: ptr::null(),
             interrupts: Cell::new(ptr::null()),
-            rare: Rare {
-                interrupts: UnsafeCell::new(None),
-                owed: Cell::new(None),
-                interrupted: Cell::new(0),
-                unwinding: Cell::new(Unwinding::No),
-            },
+            rare: Rare { interrupts: UnsafeCell::new(None), owed: Cell::new(None), interrupted: Cell::new(0) },
         });
         // SAFETY: nobody else has the task yet.
         unsafe { *task.waker.get() = Some(waker::uncounted(&task)) };
@@ -206,7 +205,7 @@ impl Task {
         self.kept = Kept::new();
         self.saved = saved;
         self.rare.owed.set(None);
-        self.rare.unwinding.set(Unwinding::No);
+        self.unwinding.set(Unwinding::No);
         self.fill(birth);
     }
 
