@@ -123,7 +123,7 @@ impl Stage {
             let kernel = state.kernel(me, elsewhere);
             let parent = state.model.proc_in(me, kernel);
             let uid = state.model.procs.len() as u32;
-            let uid = (uid % 3 != 0).then_some(1000 + uid);
+            let uid = (!uid.is_multiple_of(3)).then_some(1000 + uid);
             let (proc, lwp) = state.model.make_proc(parent, fds, uid);
             (&self.kernels[kernel], proc, lwp, uid)
         };
@@ -158,7 +158,7 @@ impl Stage {
         self.learn(me, lwp, Some(id), None);
     }
 
-    pub(crate) fn from_id(&self, me: ActorNo, target: Target, elsewhere: bool) {
+    pub(crate) fn adopt(&self, me: ActorNo, target: Target, elsewhere: bool) {
         let (kernel, id, lwp, expected) = {
             let state = self.state();
             match state.lwp(target) {

@@ -250,7 +250,7 @@ impl Stage {
             Op::NewLwp { proc } => self.newlwp(me, proc),
             Op::Spawn { elsewhere, fds } => self.spawn(me, elsewhere, fds),
             Op::Another { handle } => self.another(me, handle),
-            Op::FromId { lwp, elsewhere } => self.from_id(me, lwp, elsewhere),
+            Op::FromId { lwp, elsewhere } => self.adopt(me, lwp, elsewhere),
             Op::IntoId { handle } => {
                 if let Some((lwp, handle)) = self.take(handle) {
                     let id = {
