@@ -23,10 +23,14 @@
 //!
 //! `PROPTEST_CASES` says how many programs each test runs.
 
+mod ends;
+mod levels;
+mod lwps;
 mod model;
 mod program;
 mod run;
 mod stage;
+mod tasks;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -36,14 +40,14 @@ use std::time::Duration;
 
 use lwproc::{Console, Fd, Kernel, Lwp, Mux, ProcOptions, sys};
 use proptest::prelude::*;
-use proptest::test_runner::{TestError, TestRunner};
+use proptest::test_runner::{RngAlgorithm, TestError, TestRunner};
 
 use model::{FIRST, KERNELS};
 use program::{Program, Threads, programs};
 use stage::Stage;
 
 /// As long as this a program takes only where it hangs.
-const HANGS: Duration = Duration::from_secs(30);
+const HANGS: Duration = Duration::from_secs(10);
 
 fn boot() -> Kernel {
     Kernel::builder().console(Console::null()).on_fatal(run::on_fatal).boot().expect("a kernel boots")
@@ -64,11 +68,11 @@ fn first(program: &Program, tell: mpsc::Sender<Arc<Stage>>, ends: mpsc::Sender<(
     let pipes: [(Fd, Fd); KERNELS] = kernels.each_ref().map(|kernel| kernel.enter(sys::pipe).expect("a pipe"));
     let mux = Mux::new(&kernels[0]).expect("a multiplexer");
     let stage = Arc::new(Stage::new(kernels, pipes, mux.handle(), program, ends));
-    run::MUX.set(Some(mux));
+    tasks::MUX.set(Some(mux));
     tell.send(Arc::clone(&stage)).expect("it is waited for");
     stage.thread(FIRST);
     // What a failure has left.
-    let _ = catch_unwind(AssertUnwindSafe(|| run::MUX.take()));
+    let _ = catch_unwind(AssertUnwindSafe(|| tasks::MUX.take()));
     drop(crowds);
 }
 
@@ -91,9 +95,15 @@ fn run(program: &Program) -> Result<(), String> {
 }
 
 fn check(threads: Threads, cases: u32) {
-    let default = ProptestConfig { failure_persistence: None, max_shrink_iters: 4000, ..ProptestConfig::default() };
+    let default = ProptestConfig {
+        failure_persistence: None,
+        max_shrink_iters: 4000,
+        max_shrink_time: 60_000,
+        ..ProptestConfig::default()
+    };
     let cases = if std::env::var_os("PROPTEST_CASES").is_some() { default.cases } else { cases };
-    let config = ProptestConfig { cases, ..default };
+    // Most of the time would go into numbers that need not be that good.
+    let config = ProptestConfig { cases, rng_algorithm: RngAlgorithm::XorShift, ..default };
     let checked = TestRunner::new(config).run(&programs(threads), |program| run(&program).map_err(TestCaseError::fail));
     match checked {
         Ok(()) => {}

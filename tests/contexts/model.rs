@@ -101,6 +101,8 @@ pub(crate) enum Woken {
     Joined(Outcome),
     /// A join that was interrupted.
     Interrupted,
+    /// A join that was interrupted, of a task that has ended before the joiner had a turn: either may be what it sees.
+    Either,
     /// A join of oneself.
     Deadlock,
 }
@@ -116,6 +118,8 @@ pub(crate) struct Actor {
     pub(crate) aside: Vec<Context>,
     /// The lwp with which a task was spawned.
     own: Option<LwpNo>,
+    /// Whether it had a turn.
+    pub(crate) begun: bool,
     pub(crate) waits: Option<Wait>,
     pub(crate) woken: Option<Woken>,
     pub(crate) ended: Option<Outcome>,
@@ -162,8 +166,8 @@ impl Model {
 
     /// Adds an actor, in a context of its own.
     pub(crate) fn begin(&mut self, kind: Kind, host: u32, current: Context, own: Option<LwpNo>) -> ActorNo {
-        let actor = Actor { kind, host, current, aside: Vec::new(), own, waits: None, woken: None, ended: None };
-        self.actors.push(actor);
+        let (aside, begun) = (Vec::new(), false);
+        self.actors.push(Actor { kind, host, current, aside, own, begun, waits: None, woken: None, ended: None });
         self.actors.len() - 1
     }
 
@@ -357,13 +361,16 @@ impl Model {
         actor.is_task() && actor.ended.is_none() && held.chain(actor.own).any(killed)
     }
 
-    /// Whether a task that waits elsewhere would have to do with the process, were it killed.
-    pub(crate) fn waits_beside(&self, victim: ProcNo) -> bool {
+    /// Whether somebody waits whom the end of the process does not interrupt, though he has to do with it: in another
+    /// process, or as a future for a task.
+    pub(crate) fn waits_on(&self, victim: ProcNo) -> bool {
         let of_it = |lwp: LwpNo| self.lwps[lwp].lives && self.lwps[lwp].proc == victim;
         (0..self.actors.len()).any(|no| {
             let actor = &self.actors[no];
+            let awaits = actor.is_task() && actor.kind != Kind::Fiber && matches!(actor.waits, Some(Wait::Task(_)));
+            let here = self.proc(no) == Some(victim);
             let held = actor.aside.iter().chain([&actor.current]).filter_map(|context| context.lwp);
-            actor.waits.is_some() && self.proc(no) != Some(victim) && held.chain(actor.own).any(of_it)
+            actor.waits.is_some() && if here { awaits } else { held.chain(actor.own).any(of_it) }
         })
     }
 
@@ -380,8 +387,8 @@ impl Model {
         self.actors[actor].woken = None;
         self.actors[actor].ended = Some(outcome);
         for joiner in &mut self.actors {
-            if joiner.waits == Some(Wait::Task(actor)) && joiner.woken.is_none() {
-                joiner.woken = Some(Woken::Joined(outcome));
+            if joiner.waits == Some(Wait::Task(actor)) {
+                joiner.woken = Some(joiner.woken.map_or(Woken::Joined(outcome), |_| Woken::Either));
             }
         }
     }

@@ -160,12 +160,11 @@ pub(crate) fn programs(threads: Threads) -> impl Strategy<Value = Program> {
         |(crowded, swept, dropped_inside, mut steps)| {
             // Something to begin with.
             let first = |op| Step { who: 0, op };
-            let begins = [
-                first(Op::Spawn { elsewhere: false, fds: FdInherit::Share }),
-                first(Op::Task { handle: 0, fiber: true }),
-            ];
-            let begins = &begins[..steps.first().map_or(0, |step| usize::from(step.who % 3))];
-            steps.splice(0..0, begins.iter().copied());
+            let spawn = first(Op::Spawn { elsewhere: false, fds: FdInherit::Share });
+            let task = |fiber| first(Op::Task { handle: 0, fiber });
+            let begins = [spawn, spawn, task(true), spawn, task(false), spawn, task(true), spawn];
+            let some = steps.first().map_or(0, |step| usize::from(step.who) % (begins.len() + 1));
+            steps.splice(0..0, begins[..some].iter().copied());
             Program { crowded, swept, dropped_inside, steps }
         },
     )

@@ -2,15 +2,15 @@
 //! checked after each.
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::resume_unwind;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::Sender;
 use std::{thread, vec};
 
-use lwproc::{Fd, JoinHandle, Kernel, Lwp, MuxHandle, Pid, SwitchError, sys};
+use lwproc::{Fd, JoinHandle, Kernel, Lwp, MuxHandle, sys};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
+use crate::ends::Ended;
 use crate::model::{ActorNo, FIRST, KERNELS, Kind, LwpNo, Model, Outcome, Seen, Woken};
 use crate::program::{Op, Program, Step};
 
@@ -44,35 +44,6 @@ pub(crate) enum Next {
 /// Unwinds those who find that all is over.
 pub(crate) struct Over;
 
-/// How often a process's exit hook ran, and its value was dropped; each at the process's own end, in its lwp.
-#[derive(Default)]
-pub(crate) struct Ended {
-    hook: AtomicU32,
-    value: AtomicU32,
-}
-
-impl Ended {
-    pub(crate) fn note(&self, pid: Pid) {
-        // Counted as wrong where it is another's.
-        let once = if sys::getpid() == pid { 1 } else { 100 };
-        self.hook.fetch_add(once, Ordering::Relaxed);
-    }
-
-    /// How often the hook ran and the value was dropped.
-    fn counts(&self) -> (u32, u32) {
-        (self.hook.load(Ordering::Relaxed), self.value.load(Ordering::Relaxed))
-    }
-}
-
-/// A process's value.
-pub(crate) struct Value(pub(crate) Arc<Ended>);
-
-impl Drop for Value {
-    fn drop(&mut self) {
-        self.0.value.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
 pub(crate) struct State {
     pub(crate) model: Model,
     pub(crate) handles: Vec<(LwpNo, Lwp)>,
@@ -102,14 +73,19 @@ pub(crate) struct Stage {
     /// By the model's numbers.
     pub(crate) ends: Vec<Arc<Ended>>,
     /// What the kernels had before.
-    base: [(u32, u32); KERNELS],
-    state: Mutex<State>,
+    pub(crate) base: [(u32, u32); KERNELS],
+    pub(crate) state: Mutex<State>,
     changed: Condvar,
     /// Tells that the first host thread has ended, or something has failed.
     over: Mutex<Sender<()>>,
 }
 
 impl State {
+    /// Whether the turns have come to their end.
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self.turn, Turn::Over)
+    }
+
     fn occupant(&self) -> Option<ActorNo> {
         // A future that is nested cannot be suspended.
         self.model.actors.iter().position(|actor| {
@@ -159,12 +135,15 @@ impl State {
         } else if let Some(doomed) = all.clone().find(|actor| self.model.is_doomed(*actor) && self.is_able(*actor)) {
             Turn::Of(doomed, Act::End)
         } else if let Some(step) = self.steps.next() {
-            let main = all.clone().any(|no| self.model.actors[no].kind == Kind::Main && self.is_able(no));
-            // A turn of the first host thread would end what it runs.
-            let spared = |actor: ActorNo| actor == FIRST && main && step.who % 8 != 0;
+            // Tasks are what is of most interest; and a turn of the first host thread would end a future that it runs.
+            let task = all.clone().any(|no| self.model.actors[no].is_task() && self.is_able(no));
+            let spared = |actor: ActorNo| actor == FIRST && task && step.who % 8 != 0;
             let able: Vec<_> = all.filter(|actor| self.is_able(*actor) && !spared(*actor)).collect();
+            let of_first = matches!(step.op, Op::RunUntil | Op::DropMux) && self.is_able(FIRST);
             // The same one goes on, mostly.
-            let who = if step.who < 128 && able.contains(&self.last) {
+            let who = if of_first {
+                FIRST
+            } else if step.who < 128 && able.contains(&self.last) {
                 self.last
             } else {
                 able[usize::from(step.who) % able.len()]
@@ -256,6 +235,7 @@ impl Stage {
                 Turn::Of(who, act) if who == me => {
                     state.turn = Turn::Taken(me);
                     state.runs = 0;
+                    state.model.actors[me].begun = true;
                     if !self.verify(&mut state, me, &act) {
                         return Next::Over;
                     }
@@ -280,14 +260,14 @@ impl Stage {
 
     /// Ends the turn of one who is about to wait, or who cannot look: others on the first host thread may be under way.
     pub(crate) fn leave(&self, mut state: MutexGuard<'_, State>) {
-        if !matches!(state.turn, Turn::Over) {
+        if !state.is_over() {
             self.pass_on(&mut state);
         }
     }
 
     /// Ends the turn, for whoever comes by on the first host thread.
     pub(crate) fn leave_to_anybody(&self, mut state: MutexGuard<'_, State>) {
-        if !matches!(state.turn, Turn::Over) {
+        if !state.is_over() {
             state.turn = Turn::Anybody;
             self.tell(&state);
         }
@@ -343,7 +323,7 @@ impl Stage {
 
     /// Whether `me` finds itself where the model says.
     pub(crate) fn verify(&self, state: &mut State, me: ActorNo, at: &dyn std::fmt::Debug) -> bool {
-        if matches!(state.turn, Turn::Over) {
+        if state.is_over() {
             return false;
         }
         let seen = Seen {
@@ -359,39 +339,17 @@ impl Stage {
         seen == expected
     }
 
-    /// Whether there is what the model says, and what has ended has ended whole.
-    fn count(&self, state: &mut State) -> bool {
-        if matches!(state.turn, Turn::Over) {
-            return false;
-        }
-        for (kernel, (had, real)) in self.base.iter().zip(&self.kernels).enumerate() {
-            let (usage, (procs, lwps)) = (real.usage(), state.model.usage(kernel));
-            if (usage.procs, usage.lwps) != (had.0 + procs, had.1 + lwps) {
-                self.fail(state, format!("kernel {kernel} has {usage:?}, not {procs} and {lwps} beside {had:?}"));
-                return false;
-            }
-        }
-        for proc in 0..state.model.procs.len() {
-            let gone = u32::from(!state.model.procs[proc].lives());
-            let counts = self.ends[proc].counts();
-            if counts != (gone, gone) {
-                self.fail(state, format!("process {proc} has ended {counts:?} times, not {gone}"));
-                return false;
-            }
-        }
-        true
-    }
-
     /// A task has come to the end of its own code, where the model says.
     pub(crate) fn end_task(&self, me: ActorNo) {
         let mut state = self.state();
         // One that was not spawned is not among them.
-        if matches!(state.turn, Turn::Over) || me >= state.model.actors.len() {
+        if state.is_over() || me >= state.model.actors.len() {
             return;
         }
-        let main = state.model.actors[me].kind == Kind::Main;
-        // What `run_until` polls is dropped by the caller.
-        if !main && !self.verify(&mut state, me, &"its end") {
+        let actor = &state.model.actors[me];
+        let (main, begun) = (actor.kind == Kind::Main, actor.begun);
+        // What `run_until` polls is dropped by the caller; what never began may be dropped before it was taken in.
+        if !main && begun && !self.verify(&mut state, me, &"its end") {
             return;
         }
         let doomed = state.model.is_doomed(me).then_some(Outcome::Any);
@@ -408,7 +366,7 @@ impl Stage {
     /// A plain host thread has come to the end of its own code.
     pub(crate) fn end_thread(&self, me: ActorNo) {
         let mut state = self.state();
-        if matches!(state.turn, Turn::Over) {
+        if state.is_over() {
             return;
         }
         state.model.end(me, Outcome::Value(me));
@@ -425,55 +383,5 @@ impl Stage {
         let mut state = self.state();
         let turn = format!("it hangs: {:?}", state.turn);
         self.fail(&mut state, turn);
-    }
-
-    /// What has failed, if anything has. Then those who wait are let go, to end as they can, and what is owned is left.
-    pub(crate) fn abandon(&self) -> Option<String> {
-        let (failure, handles, joins) = {
-            let mut state = self.state();
-            let failure = state.failure.clone()?;
-            (failure, std::mem::take(&mut state.handles), std::mem::take(&mut state.joins))
-        };
-        std::mem::forget((handles, joins));
-        let _ = catch_unwind(AssertUnwindSafe(|| {
-            for (kernel, (_, writer)) in self.kernels.iter().zip(self.pipes) {
-                kernel.enter(|| _ = sys::write(writer, &[0; 64]));
-            }
-        }));
-        Some(failure)
-    }
-
-    /// Drops all that is left, and says what remains that should not.
-    pub(crate) fn close(self, swept: bool) -> Result<(), String> {
-        let State { mut model, handles, joins, .. } = self.state.into_inner();
-        drop(joins);
-        for (lwp, handle) in handles {
-            model.disown(None, lwp);
-            drop(handle);
-        }
-        for lwp in (0..model.lwps.len()).filter(|_| swept) {
-            let kernel = &self.kernels[model.kernel_of(lwp)];
-            let id = model.lwps[lwp].id.ok_or("it was never made")?;
-            match Lwp::from_id(kernel, id).map(drop) {
-                Ok(()) if model.lives(lwp) => model.disown(None, lwp),
-                Err(SwitchError::Stale) if !model.lives(lwp) => {}
-                other => return Err(format!("in the end lwp {lwp} is {other:?}")),
-            }
-        }
-        for (number, kernel) in self.kernels.iter().enumerate() {
-            let (usage, pids): (_, Vec<_>) = (kernel.usage(), kernel.ps().iter().map(|row| row.pid.raw()).collect());
-            if (usage.procs, usage.lwps) != model.usage(number) || (swept && pids != [0, 1]) {
-                return Err(format!("in the end kernel {number} has {usage:?} and {pids:?}"));
-            }
-        }
-        // What is left ends with them.
-        drop(self.kernels);
-        for (proc, ended) in self.ends.iter().enumerate().take(model.procs.len()) {
-            let once = u32::from(model.procs[proc].ends());
-            if ended.counts() != (once, once) {
-                return Err(format!("in the end process {proc} has ended {:?} times", ended.counts()));
-            }
-        }
-        Ok(())
     }
 }
