@@ -1,5 +1,5 @@
 //! Host threads that want the same lwp: who has it is alone, and sees what the one before did. Nothing else orders them
-//! here, so ThreadSanitizer (`.ci/tsan`) would see a switch that does not.
+//! here, so ThreadSanitizer (`.ci/sanitize thread`) would see a switch that does not.
 
 use std::cell::UnsafeCell;
 use std::thread;

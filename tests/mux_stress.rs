@@ -1,8 +1,7 @@
 //! Host threads that spawn on several multiplexers, wake, kill, join and forget, at random: nobody is left waiting, and
 //! nothing at the end.
 //!
-//! Longer: `cargo test --release --test mux_stress -- --ignored`. Under ThreadSanitizer (`.ci/tsan`) it takes futures
-//! alone: that cannot follow a fiber from stack to stack.
+//! Longer: `cargo test --release --test mux_stress -- --ignored`. Under ThreadSanitizer: `.ci/sanitize thread`.
 
 #[path = "common/random.rs"]
 mod random;
@@ -70,14 +69,14 @@ struct One {
 }
 
 /// Spawns a task of a random kind.
-fn spawn(kernel: &Kernel, mux: &MuxHandle, alive: &Arc<AtomicI64>, random: &mut Random, fibers: bool) -> One {
+fn spawn(kernel: &Kernel, mux: &MuxHandle, alive: &Arc<AtomicI64>, random: &mut Random) -> One {
     let lwp = kernel.spawn(ProcOptions::new()).unwrap();
     let gate = Arc::new(Gate::default());
     let (waits, alive) = (Arc::clone(&gate), Alive::new(alive));
     let killed = random.below(8) == 0;
     let pid = lwp.pid();
     let rounds = random.below(20);
-    let join = if fibers && random.below(2) == 0 {
+    let join = if random.below(2) == 0 {
         mux.spawn_fiber(lwp, move || {
             let _alive = alive;
             (0..rounds).for_each(|_| yield_now());
@@ -117,7 +116,6 @@ fn spawn(kernel: &Kernel, mux: &MuxHandle, alive: &Arc<AtomicI64>, random: &mut 
 }
 
 fn stress(time: Duration) {
-    let fibers = std::env::var_os("LWPROC_FUTURES_ONLY").is_none();
     let kernel = Kernel::builder().console(Console::null()).boot().unwrap();
     kernel.switch(None);
     let until = Instant::now() + time;
@@ -134,7 +132,7 @@ fn stress(time: Duration) {
                     let mut ones = Vec::new();
                     for _ in 0..200 {
                         let mux = &runtime.muxes()[random.below(2)];
-                        ones.push(spawn(kernel, mux, alive, &mut random, fibers));
+                        ones.push(spawn(kernel, mux, alive, &mut random));
                         if random.below(3) == 0 {
                             let mut one: One = ones.swap_remove(random.below(ones.len()));
                             one.gate.open();
@@ -158,12 +156,12 @@ fn stress(time: Duration) {
         });
         drop(runtime);
         assert_eq!((kernel.usage().lwps, kernel.usage().procs, alive.load(Ordering::Relaxed)), (0, 0, 0));
-        stopped_at_random(&kernel, &alive, fibers);
+        stopped_at_random(&kernel, &alive);
     }
 }
 
 /// A runtime that goes while others spawn on it.
-fn stopped_at_random(kernel: &Kernel, alive: &Arc<AtomicI64>, fibers: bool) {
+fn stopped_at_random(kernel: &Kernel, alive: &Arc<AtomicI64>) {
     let runtime = Runtime::new(kernel, 2).unwrap();
     let muxes = runtime.muxes().to_vec();
     thread::scope(|scope| {
@@ -174,7 +172,7 @@ fn stopped_at_random(kernel: &Kernel, alive: &Arc<AtomicI64>, fibers: bool) {
                 let lwp = kernel.spawn(ProcOptions::new()).unwrap();
                 let alive = Alive::new(alive);
                 let mux = &muxes[random.below(2)];
-                let spawned = if fibers {
+                let spawned = if random.below(2) == 0 {
                     mux.spawn_fiber(lwp, move || drop(alive))
                 } else {
                     mux.spawn(lwp, async move { drop(alive) })

@@ -1,6 +1,6 @@
 //! Eight threads that do everything at once, at random: nothing may be lost, found twice, or left at the end.
 //!
-//! Longer: `cargo test --release --test stress -- --ignored`. Under ThreadSanitizer: `.ci/tsan`, for which the locks are
+//! Longer: `cargo test --release --test stress -- --ignored`. Under ThreadSanitizer: `.ci/sanitize thread`, for which the locks are
 //! parking_lot's: it cannot look into std's.
 
 #[path = "common/random.rs"]

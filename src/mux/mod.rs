@@ -44,7 +44,7 @@
 //! is `EINTR`. A fiber that catches its unwinding and waits again is told `EINTR` once, and unwound again by each later wait; after
 //! eight times, or after 64 times `EINTR` where it cannot be unwound (it unwinds already, or has frames of C), it is suspended for
 //! good: its lwp is released, what it owes is given, and its stack is never touched again, as if forgotten. When a process is
-//! [killed](crate::Kernel::kill), its tasks' waits are `EINTR`, not more often than once a turn; and each of its tasks has 16 more
+//! [killed](crate::Kernel::kill), its tasks' waits are `EINTR`, not more often than once a turn; and each of its tasks has 64 more
 //! turns, whether it asks for them or not, after which it is cancelled. So neither a drop nor a neighbour waits for ever for one
 //! that retries, and a task that takes no notice of any error ends all the same. What never waits and never yields is out of
 //! reach.

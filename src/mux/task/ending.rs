@@ -46,7 +46,7 @@ pub(in crate::mux) enum Order {
 
 impl Ending {
     /// How many turns a killed task has to put its things in order, whether it asks for them or not.
-    pub(in crate::mux) const TURNS: u8 = 16;
+    pub(in crate::mux) const TURNS: u8 = 64;
 
     pub(in crate::mux) fn is_cancelled(self) -> bool {
         matches!(self, Self::Cancelled(_))
