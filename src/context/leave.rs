@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::curlwp::{Context, cpu};
 use super::{exit, halt, hook, nest};
+use crate::id::LwpHandle;
 use crate::kernel::{Inner, Kernel};
 use crate::lwp::{LetGo, Slot, SwitchError};
 use crate::panics::{self, Panic, catch, go_on};
@@ -18,6 +19,36 @@ use crate::sync::{Ordering, fence, host_local};
 pub(crate) fn ready(kernel: &Kernel) -> Result<(), SwitchError> {
     let context = cpu(|cpu| cpu.context());
     if context.is_in(kernel.inner()) || !context.home.is_null() { Ok(()) } else { watch_thread_end() }
+}
+
+/// Takes the lwp that `handle` names, makes it current in `kernel`, and lets go of the one that was.
+///
+/// # Errors
+/// See [`SwitchError`].
+#[inline]
+pub(crate) fn switch(kernel: &Kernel, slot: &Slot, handle: LwpHandle) -> Result<(), SwitchError> {
+    cpu(|cpu| {
+        let left = cpu.context();
+        if !left.is_in(kernel.inner()) {
+            return switch_from_elsewhere(kernel, slot, handle);
+        }
+        slot.claim(handle, cpu.host())?;
+        cpu.current.set(slot);
+        // SAFETY: it was this context's current lwp and is no more. The kernel has a handle, so it does not halt.
+        unsafe { let_go(&*left.current) };
+        Ok(())
+    })
+}
+
+/// [`switch`] for a context that is in another kernel, or in none.
+#[cold]
+fn switch_from_elsewhere(kernel: &Kernel, slot: &Slot, handle: LwpHandle) -> Result<(), SwitchError> {
+    // Before the claim: when this fails, nothing is claimed.
+    ready(kernel)?;
+    slot.claim(handle, cpu(|cpu| cpu.host()))?;
+    // SAFETY: `ready` said so; claimed for this context just now.
+    unsafe { bind(kernel, slot) };
+    Ok(())
 }
 
 /// Makes `slot` current in `kernel`, and lets go of the lwp that was.

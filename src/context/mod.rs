@@ -22,5 +22,5 @@ pub(crate) mod saved;
 
 pub(crate) use curproc::Curproc;
 pub(crate) use current::{Current, current};
-pub(crate) use leave::{bind, ready};
+pub(crate) use leave::{bind, ready, switch};
 pub(crate) use nest::nest;

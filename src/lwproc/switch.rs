@@ -1,7 +1,7 @@
 //! `switch`: another lwp becomes current.
 
-use crate::context::curlwp::{cpu, fatal};
-use crate::context::{bind, ready};
+use crate::context::curlwp::fatal;
+use crate::context::{bind, ready, switch};
 use crate::id::LwpId;
 use crate::kernel::{FatalKind, Kernel};
 use crate::lwp::SwitchError;
@@ -65,11 +65,6 @@ impl Kernel {
             return Err(SwitchError::Foreign);
         }
         let slot = self.inner().lwps.slot(to.handle()).ok_or(SwitchError::Stale)?;
-        // Before the claim: when this fails, nothing is claimed.
-        ready(self)?;
-        slot.claim(to.handle(), cpu(|cpu| cpu.host()))?;
-        // SAFETY: `ready` said so; claimed for this context just now.
-        unsafe { bind(self, slot) };
-        Ok(())
+        switch(self, slot, to.handle())
     }
 }

@@ -277,14 +277,15 @@ impl Scheduler {
         panics::tell_any(panic);
         self.queue.end();
         // SAFETY: the task does not run any more.
-        let body = std::mem::replace(unsafe { &mut *task.body.get() }, Body::Finished);
+        let body = unsafe { &mut *task.body.get() };
         let main = matches!(body, Body::Main);
         // Of a future all parts are gone already.
         if let Body::Fiber(fiber) | Body::Guest(fiber) = body
-            && fiber.done()
+            && let Some(stack) = fiber.free()
         {
-            self.stacks.borrow_mut().put(fiber.into_stack());
+            self.stacks.borrow_mut().put(stack);
         }
+        *body = Body::Finished;
         self.forget(task);
         main
     }

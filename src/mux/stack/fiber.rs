@@ -136,9 +136,9 @@ impl Fiber {
         self.free().expect("a fiber that is suspended needs its stack")
     }
 
-    /// Takes the stack, if nothing is on it any more.
+    /// Takes the stack, if nothing is on it any more; what would have run there is dropped.
     #[inline]
-    fn free(&mut self) -> Option<Stack> {
+    pub(in crate::mux) fn free(&mut self) -> Option<Stack> {
         if self.started() && !self.done() {
             return None;
         }
