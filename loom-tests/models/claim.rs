@@ -15,7 +15,7 @@ const FILE: &str = "lwp/slot.rs";
 /// `threads` threads besides this one each try to claim the lwp `times` times, and write while they hold it.
 fn contend(threads: u32, times: u32) {
     let slot = Arc::new(Slot::default());
-    slot.start(0, std::ptr::null(), std::ptr::null(), Pid::from_raw(2), 1);
+    slot.start(0, std::ptr::null(), Pid::from_raw(2), 1);
     let handle = slot.handle();
     // What a lwp's holder alone may touch; loom finds two who do, and one who does not see what the other did.
     let held = Arc::new(UnsafeCell::new(0_u64));
@@ -65,7 +65,7 @@ pub(super) const GO: Model = Model {
     preemptions: Some(3),
     run: || {
         let slot = Arc::new(Slot::default());
-        slot.start(0, std::ptr::null(), std::ptr::null(), Pid::from_raw(2), 1);
+        slot.start(0, std::ptr::null(), Pid::from_raw(2), 1);
         let handle = slot.handle();
         let held = Arc::new(UnsafeCell::new(0_u64));
         let ended = std::sync::Arc::new(AtomicU32::new(0));
@@ -106,7 +106,7 @@ pub(super) const GIVE_UP: Model = Model {
     preemptions: None,
     run: || {
         let slot = Arc::new(Slot::default());
-        slot.start(0, std::ptr::null(), std::ptr::null(), Pid::from_raw(2), 1);
+        slot.start(0, std::ptr::null(), Pid::from_raw(2), 1);
         let handle = slot.handle();
         // SAFETY: started by this thread.
         unsafe { slot.own() };

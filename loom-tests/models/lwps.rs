@@ -13,7 +13,7 @@ use crate::sync::fault::Fault;
 const FILE: &str = "lwp/slot.rs";
 
 fn start(table: &LwpTable, pid: i32) -> Option<&Slot> {
-    Some(table.reserve()?.start(std::ptr::null(), std::ptr::null(), Pid::from_raw(pid), 1))
+    Some(table.reserve()?.start(std::ptr::null(), Pid::from_raw(pid), 1))
 }
 
 /// A lwp that pauses, in a table for one.

@@ -1,4 +1,4 @@
-//! The calling host thread's context: two pointers in thread-local storage, of which every system call reads one.
+//! The calling host thread's context: three pointers in thread-local storage, of which every system call reads one.
 //!
 //! These cells need no destructor, so they can be read at any time in a thread's life; [`leave`](super::leave) tidies up
 //! when the thread ends.
@@ -17,6 +17,8 @@ use crate::sync::host_local;
 pub(crate) struct Context {
     /// The lwp that is current: a dedicated one, which this context holds, or its kernel's implicit one. Null in no kernel.
     pub(crate) current: *const Slot,
+    /// The kernel of that lwp. Null in none.
+    pub(crate) kernel: *const Inner,
     /// Who made this context, and waits for its end. Null for that which a host thread begins with.
     pub(crate) home: *const Home,
 }
@@ -39,13 +41,19 @@ impl Home {
     /// A context here, in the kernel's implicit lwp.
     pub(crate) fn implicit(&self) -> Context {
         // SAFETY: the kernel is kept as long as there are contexts here.
-        Context { current: unsafe { (*self.kernel).implicit() }, home: self }
+        self.in_lwp(unsafe { (*self.kernel).implicit() })
+    }
+
+    /// A context here, in a lwp of the kernel.
+    #[inline]
+    pub(super) fn in_lwp(&self, current: *const Slot) -> Context {
+        Context { current, kernel: self.kernel, home: self }
     }
 }
 
 impl Context {
     /// In no kernel.
-    pub(crate) const NONE: Self = Self { current: ptr::null(), home: ptr::null() };
+    pub(crate) const NONE: Self = Self { current: ptr::null(), kernel: ptr::null(), home: ptr::null() };
 
     /// The current lwp.
     #[inline]
@@ -60,16 +68,10 @@ impl Context {
         self.slot().filter(|slot| !slot.is_implicit())
     }
 
-    /// The kernel; null in none.
-    #[inline]
-    pub(crate) fn kernel(&self) -> *const Inner {
-        self.slot().map_or(ptr::null(), |slot| slot.kernel().cast())
-    }
-
     /// Whether it is in that kernel.
     #[inline]
     pub(crate) fn is_in(&self, kernel: &Arc<Inner>) -> bool {
-        ptr::eq(self.kernel(), Arc::as_ptr(kernel))
+        ptr::eq(self.kernel, Arc::as_ptr(kernel))
     }
 
     /// The kernel that its home keeps; null for none.
@@ -80,13 +82,14 @@ impl Context {
 
     /// Whether it counts as a reference to the kernel that it is in.
     pub(crate) fn keeps_kernel(&self) -> bool {
-        !self.current.is_null() && !ptr::eq(self.kernel(), self.home_kernel())
+        !self.kernel.is_null() && !ptr::eq(self.kernel, self.home_kernel())
     }
 }
 
 /// The cells of one host thread.
 pub(crate) struct Cpu {
     pub(super) current: Cell<*const Slot>,
+    kernel: Cell<*const Inner>,
     home: Cell<*const Home>,
     /// The host's number of this thread, 0 until it was asked.
     host: Cell<u32>,
@@ -94,7 +97,12 @@ pub(crate) struct Cpu {
 
 impl Cpu {
     const fn new() -> Self {
-        Self { current: Cell::new(ptr::null()), home: Cell::new(ptr::null()), host: Cell::new(0) }
+        Self {
+            current: Cell::new(ptr::null()),
+            kernel: Cell::new(ptr::null()),
+            home: Cell::new(ptr::null()),
+            host: Cell::new(0),
+        }
     }
 
     /// The host's number of this thread.
@@ -115,12 +123,13 @@ impl Cpu {
 
     #[inline(always)]
     pub(crate) fn context(&self) -> Context {
-        Context { current: self.current.get(), home: self.home.get() }
+        Context { current: self.current.get(), kernel: self.kernel.get(), home: self.home.get() }
     }
 
     #[inline(always)]
     pub(crate) fn set_context(&self, context: Context) {
         self.current.set(context.current);
+        self.kernel.set(context.kernel);
         self.home.set(context.home);
     }
 }
@@ -141,7 +150,7 @@ pub(crate) fn fatal(kernel: &Inner, kind: FatalKind) -> ! {
     let (host, context) = cpu(|cpu| (cpu.host(), cpu.context()));
     let current = context.dedicated().map(|slot| {
         // SAFETY: a context that is not NONE has its kernel kept.
-        let kernel = unsafe { &*context.kernel() };
+        let kernel = unsafe { &*context.kernel };
         (slot.pid(), LwpId::new(kernel.id, slot.handle()))
     });
     kernel.fatal(&Fatal { kind, kernel: kernel.id, host, current })

@@ -11,6 +11,7 @@ use crate::proc::Proc;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Current<'c> {
     slot: &'c Slot,
+    kernel: &'c Inner,
 }
 
 impl<'c> Current<'c> {
@@ -29,8 +30,7 @@ impl<'c> Current<'c> {
 
     #[inline]
     pub(crate) fn kernel(self) -> &'c Inner {
-        // SAFETY: the context's kernel is kept, and `current` lets nobody change that before the reference is gone.
-        unsafe { &*self.slot.kernel().cast() }
+        self.kernel
     }
 
     /// Shows `look` the process's credentials: through the lwp's own copy, or those of pid 1 as they are.
@@ -50,11 +50,12 @@ impl<'c> Current<'c> {
 /// it. What outlives the look is taken out by count or by value.
 #[inline]
 pub(crate) fn current<R>(f: impl FnOnce(Current<'_>) -> R) -> R {
-    // SAFETY: a context in a kernel has its memory kept, and with it the slot; `f` does not change the context.
-    match unsafe { cpu(|cpu| cpu.context().current).as_ref() } {
-        Some(slot) => f(Current { slot }),
-        None => outside(f),
+    let context = cpu(|cpu| cpu.context());
+    if context.current.is_null() {
+        return outside(f);
     }
+    // SAFETY: a context in a kernel has its memory kept, and with it the slot; `f` does not change the context.
+    f(unsafe { Current { slot: &*context.current, kernel: &*context.kernel } })
 }
 
 /// [`current`] for a thread that is in no kernel.

@@ -35,7 +35,7 @@ pub(crate) fn switch(kernel: &Kernel, slot: &Slot, handle: LwpHandle) -> Result<
         slot.claim(handle, cpu.host())?;
         cpu.current.set(slot);
         // SAFETY: it was this context's current lwp and is no more. The kernel has a handle, so it does not halt.
-        unsafe { let_go(&*left.current) };
+        unsafe { let_go(kernel.inner(), &*left.current) };
         Ok(())
     })
 }
@@ -62,10 +62,10 @@ pub(crate) unsafe fn bind(kernel: &Kernel, slot: *const Slot) {
         if left.is_in(kernel.inner()) {
             cpu.current.set(slot);
             // SAFETY: it was this context's current lwp and is no more. The kernel has a handle, so it does not halt.
-            unsafe { let_go(&*left.current) };
+            unsafe { let_go(kernel.inner(), &*left.current) };
             return;
         }
-        let arrived = Context { current: slot, ..left };
+        let arrived = Context { current: slot, kernel: Arc::as_ptr(kernel.inner()), ..left };
         cpu.set_context(arrived);
         if arrived.keeps_kernel() {
             // SAFETY: the address is an `Arc`'s, of which the caller has a reference.
@@ -78,19 +78,17 @@ pub(crate) unsafe fn bind(kernel: &Kernel, slot: *const Slot) {
     });
 }
 
-/// Lets go of a lwp in a kernel that has a handle. One whose owner is gone is ended.
+/// Lets go of a lwp of `kernel`, which has a handle. One whose owner is gone is ended.
 ///
 /// # Safety
 /// It was the calling context's current lwp, held by it, and is no more.
 #[inline]
-pub(crate) unsafe fn let_go(slot: &Slot) {
+pub(crate) unsafe fn let_go(kernel: &Arc<Inner>, slot: &Slot) {
     // SAFETY: the caller's.
     if unsafe { slot.let_go() } == LetGo::Orphan {
-        // SAFETY: a lwp's kernel is there, by the handle, and its address is an `Arc`'s.
-        let kernel = unsafe { kept(slot.kernel().cast()) };
         let mut panic = None;
         // SAFETY: the caller held it, and goes on to hold it as an orphan.
-        unsafe { end_orphan(&kernel, slot, &mut panic) };
+        unsafe { end_orphan(kernel, slot, &mut panic) };
         go_on(panic);
     }
 }
@@ -104,7 +102,7 @@ pub(crate) unsafe fn let_go(slot: &Slot) {
 pub(crate) unsafe fn leave(left: Context, panic: &mut Option<Panic>) {
     let Some(slot) = left.slot() else { return };
     // SAFETY: the address is an `Arc`'s; the context has its kernel kept until here. What it counts as is taken over.
-    let kernel = unsafe { if left.keeps_kernel() { Arc::from_raw(left.kernel()) } else { kept(left.kernel()) } };
+    let kernel = unsafe { if left.keeps_kernel() { Arc::from_raw(left.kernel) } else { kept(left.kernel) } };
     if !slot.is_implicit() {
         // SAFETY: the context held it.
         if unsafe { slot.let_go() } == LetGo::Orphan {

@@ -81,7 +81,7 @@ impl Drop for Nested<'_> {
             // handle on it, so it does not meanwhile. An owner who said so is here.
             unsafe {
                 if !self.own.get().is_some_and(|own| slot.let_go_own(own)) {
-                    let_go(slot);
+                    let_go(self.kernel, slot);
                 }
             }
             return;

@@ -20,7 +20,7 @@ impl Saved {
     /// `home` outlives the task, and does not move. The caller holds the lwp, which is of the kernel of `home`, for the task.
     pub(crate) unsafe fn in_lwp(home: &Home, slot: &Slot) -> Self {
         slot.park_first();
-        Self(Cell::new(Context { current: slot, home }))
+        Self(Cell::new(home.in_lwp(slot)))
     }
 
     /// Of a task made at `home`, in its kernel's implicit context.

@@ -196,20 +196,12 @@ impl Kernel {
 
     /// The first handle.
     fn first(inner: Inner) -> Self {
-        let inner = Arc::new(inner);
-        inner.implicit.set_kernel(Arc::as_ptr(&inner).cast());
-        Self { inner: ManuallyDrop::new(inner) }
+        Self { inner: ManuallyDrop::new(Arc::new(inner)) }
     }
 
     #[inline]
     pub(crate) fn inner(&self) -> &Arc<Inner> {
         &self.inner
-    }
-
-    /// Its address, for slots of lwps.
-    #[inline]
-    pub(crate) fn address(&self) -> *const () {
-        Arc::as_ptr(&self.inner).cast()
     }
 
     /// Gives the handle up. To the last one, what it leaves is handed on, marked as halted: the caller halts it.

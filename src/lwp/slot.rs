@@ -42,8 +42,6 @@ use crate::table::Segment;
 pub(crate) struct Slot {
     /// *Atomic*: a [`Word`].
     word: AtomicU64,
-    /// *Holder only*: the kernel's address, the same for each of the slot's lwps. What it points to is not known here.
-    kernel: AtomicPtr<()>,
     /// *Holder only*: the process. Good as long as the lwp lives, which is counted there.
     proc: AtomicPtr<Proc>,
     /// *Holder writes, all may read*: [`Turns`].
@@ -109,7 +107,6 @@ impl Slot {
     fn with_word(word: Word) -> Self {
         Self {
             word: AtomicU64::new(word.0),
-            kernel: AtomicPtr::new(ptr::null_mut()),
             proc: AtomicPtr::new(ptr::null_mut()),
             turns: AtomicU64::new(0),
             pid: AtomicI32::new(0),
@@ -127,11 +124,6 @@ impl Slot {
         slot
     }
 
-    /// Says where the implicit lwp's kernel has come to lie, before anybody else sees it.
-    pub(crate) fn set_kernel(&self, kernel: *const ()) {
-        self.kernel.store(kernel.cast_mut(), Ordering::Relaxed);
-    }
-
     pub(crate) fn word(&self) -> Word {
         // Acquire: pairs with the Release in `start`, `let_go`, `own`, for those who go on to look at the lwp.
         Word(self.word.load(Ordering::Acquire))
@@ -147,13 +139,12 @@ impl Slot {
     }
 
     /// Starts the slot's next lwp, running on host thread `host`. The caller holds the slot's index.
-    pub(crate) fn start(&self, index: u32, kernel: *const (), proc: *const Proc, pid: Pid, host: u32) {
+    pub(crate) fn start(&self, index: u32, proc: *const Proc, pid: Pid, host: u32) {
         // Relaxed: the index's last holder freed the slot before giving the index back.
         let last = Word(self.word.load(Ordering::Relaxed));
         debug_assert_eq!(last.state(), State::Free);
         // Release: pairs with the Acquire fence in `still_lives`.
         fence(Ordering::Release);
-        self.kernel.store(kernel.cast_mut(), Ordering::Relaxed);
         self.proc.store(proc.cast_mut(), Ordering::Relaxed);
         self.pid.store(pid.raw(), Ordering::Relaxed);
         self.turns.store(0, Ordering::Relaxed);
@@ -404,12 +395,6 @@ impl Slot {
     pub(crate) fn handle(&self) -> LwpHandle {
         let word = Word(self.word.load(Ordering::Relaxed));
         LwpHandle::pack(word.generation(), self.index.load(Ordering::Relaxed))
-    }
-
-    /// The kernel's address, for one who has the lwp current.
-    #[inline]
-    pub(crate) fn kernel(&self) -> *const () {
-        self.kernel.load(Ordering::Relaxed)
     }
 
     #[inline]

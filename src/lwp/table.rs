@@ -97,9 +97,9 @@ pub(crate) struct Reserved<'t> {
 }
 
 impl<'t> Reserved<'t> {
-    /// Starts the lwp, running on host thread `host`, in `proc`, where it is counted already. `kernel`: the address.
-    pub(crate) fn start(self, kernel: *const (), proc: *const Proc, pid: Pid, host: u32) -> &'t Slot {
-        self.slot.start(self.index, kernel, proc, pid, host);
+    /// Starts the lwp, running on host thread `host`, in `proc`, where it is counted already.
+    pub(crate) fn start(self, proc: *const Proc, pid: Pid, host: u32) -> &'t Slot {
+        self.slot.start(self.index, proc, pid, host);
         let slot = self.slot;
         std::mem::forget(self);
         slot

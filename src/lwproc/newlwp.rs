@@ -33,6 +33,6 @@ impl Kernel {
         let lwp = inner.lwps.reserve().ok_or(Errno::EAGAIN)?;
         // Counted, the process outlives the guard.
         proc.lwps.attach(proc.limits.soft(Resource::NThr))?;
-        Ok(lwp.start(self.address(), proc, pid, cpu(|cpu| cpu.host())))
+        Ok(lwp.start(proc, pid, cpu(|cpu| cpu.host())))
     }
 }

@@ -111,6 +111,6 @@ impl Kernel {
         }
         let pid = reserved.pid;
         let proc = self.with_proc(|parent| reserved.publish(Birth { locals, ..birth(parent, identity) }));
-        Ok(lwp.start(self.address(), proc, pid, cpu(|cpu| cpu.host())))
+        Ok(lwp.start(proc, pid, cpu(|cpu| cpu.host())))
     }
 }

@@ -6,7 +6,7 @@ use crate::lwp::SwitchError;
 
 fn started(pid: i32) -> (Slot, LwpHandle) {
     let slot = Slot::default();
-    slot.start(7, std::ptr::null(), std::ptr::null(), Pid::from_raw(pid), 11);
+    slot.start(7, std::ptr::null(), Pid::from_raw(pid), 11);
     let handle = slot.handle();
     (slot, handle)
 }
@@ -31,7 +31,7 @@ fn a_running_lwp_is_not_claimed_and_a_freed_one_is_stale() {
     // SAFETY: as above.
     assert!(unsafe { slot.free() });
     assert_eq!(slot.claim(handle, 12), Err(SwitchError::Stale));
-    slot.start(7, std::ptr::null(), std::ptr::null(), Pid::from_raw(4), 11);
+    slot.start(7, std::ptr::null(), Pid::from_raw(4), 11);
     assert_eq!(slot.claim(handle, 12), Err(SwitchError::Stale));
     assert_eq!((slot.handle().generation(), slot.word().state()), (2, State::Running));
 }

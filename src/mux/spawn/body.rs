@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 use super::charge::Charge;
 use crate::mux::stack::{Fiber, Stack};
 use crate::mux::task::queue::running;
-use crate::mux::task::{Birth, Body, FiberKind, Owed};
+use crate::mux::task::{Birth, Body, FiberKind, Owed, Task};
 use crate::panics;
 
 /// A function with captures of more bytes is allocated: on its way to where it runs it is moved a few times, on a stack that is
@@ -65,9 +65,12 @@ impl<T, F: FnOnce() -> T> Begun<F, T> {
         let owing = &raw mut charge;
         // SAFETY: it is there until this returns, and used here only as long as this goes on.
         let owed = unsafe { Owed::new(owing.cast(), cancel::<T>) };
-        owe(Some(owed));
+        let task: *const Task = running(|task| task.map_or(ptr::null(), ptr::from_ref));
+        // SAFETY: a fiber runs in the turns of one task, which is there as long.
+        let Some(task) = (unsafe { task.as_ref() }) else { return };
+        task.rare.owed.set(Some(owed));
         let result = catch_unwind(AssertUnwindSafe(f));
-        let cancelled = running(|task| task.is_some_and(|task| task.ending.get().is_cancelled()));
+        let cancelled = task.ending.get().is_cancelled();
         // SAFETY: this goes on.
         if let Some(charge) = unsafe { &mut *owing } {
             if cancelled {
@@ -80,19 +83,10 @@ impl<T, F: FnOnce() -> T> Begun<F, T> {
                 charge.discharge(result);
             }
         }
-        owe(None);
+        task.rare.owed.set(None);
         // SAFETY: as above.
         drop(unsafe { &mut *owing }.take());
     }
-}
-
-/// Notes what the fiber that runs owes.
-fn owe(owed: Option<Owed>) {
-    running(|task| {
-        if let Some(task) = task {
-            task.rare.owed.set(owed);
-        }
-    });
 }
 
 /// # Safety

@@ -142,7 +142,10 @@ impl<T> Packet<T> {
 /// A result that nobody took is dropped by whoever comes last, the task or its handle, for neither of which it may panic.
 impl<T> Drop for Packet<T> {
     fn drop(&mut self) {
-        let result = self.result.get_mut().take();
-        panics::contain(|| drop(result));
+        if let Some(result) = self.result.get_mut().take()
+            && std::mem::needs_drop::<T>() | result.is_err()
+        {
+            panics::contain(|| drop(result));
+        }
     }
 }

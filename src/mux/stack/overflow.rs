@@ -119,7 +119,7 @@ fn say(line: &mut Line, stack: Layout) -> fmt::Result {
         None => line.write_str("an implicit context")?,
         Some(slot) => {
             // SAFETY: a context that is not NONE keeps its kernel.
-            let kernel = unsafe { &*context.kernel() };
+            let kernel = unsafe { &*context.kernel };
             write!(line, "lwp {} of pid {}", LwpId::new(kernel.id, slot.handle()), slot.pid())?;
             // SAFETY: this thread runs the lwp.
             let name = unsafe { slot.proc() }.name.load();
