@@ -22,6 +22,7 @@ pub struct MuxBuilder {
     pub(super) stack_size: usize,
     pub(super) stacks_kept: usize,
     pub(super) budget: u32,
+    pub(super) calls: u32,
     pub(super) spin: u32,
 }
 
@@ -33,6 +34,7 @@ impl MuxBuilder {
             stack_size: 64 << 10,
             stacks_kept: 1024,
             budget: 256,
+            calls: 128,
             spin: 2000,
         }
     }
@@ -58,9 +60,16 @@ impl MuxBuilder {
     }
 
     /// How many turns it gives before it looks at descriptors and timers, 256 unless set. At least 1. What other threads
-    /// left it takes in after 32 turns, or so many.
+    /// left it takes in after 32 turns, or so many. A turn that used up its [`calls`](Self::calls) counts as 32.
     pub fn budget(mut self, turns: u32) -> Self {
         self.budget = turns.max(1);
+        self
+    }
+
+    /// How many calls a task may make in a turn before others go first, 128 unless set; at least 1. See
+    /// [`mux`](super#a-turn).
+    pub fn calls(mut self, calls: u32) -> Self {
+        self.calls = calls.max(1);
         self
     }
 

@@ -20,6 +20,7 @@ use crate::context::nest;
 use crate::errno::{Errno, Result};
 use crate::kernel::Kernel;
 use crate::lwproc::Lwp;
+use crate::wait::turn::{self, Length};
 use crate::wait::waker::ForeignWaker;
 
 /// Runs many lwps on the host thread that made it, each as a fiber or a future.
@@ -85,11 +86,11 @@ impl Mux {
     }
 
     pub(super) fn of(options: MuxBuilder) -> Result<Self> {
-        let MuxBuilder { kernel, name, stack_size, stacks_kept, budget, spin } = options;
+        let MuxBuilder { kernel, name, stack_size, stacks_kept, budget, calls, spin } = options;
         let stacks = StackPool::new(stack_size, stacks_kept)?;
         let reactor = Reactor::new()?;
         let remote = Remote::new(name, kernel.id(), reactor.notifier());
-        let scheduler = Scheduler::new(remote, kernel, stacks, reactor);
+        let scheduler = Scheduler::new(remote, kernel, stacks, reactor, calls);
         Ok(Self { scheduler, budget, spin: Spin::new(spin), not_send: PhantomData })
     }
 
@@ -229,7 +230,7 @@ fn turns(
         if until_all && scheduler.unfinished.get() == 0 && scheduler.remote.inbox().is_empty() {
             return Ok(End::Done);
         }
-        left -= turns;
+        left = if turn::length() == Length::Long { 0 } else { left - turns };
         if scheduler.queue.len() == 0 {
             idle(scheduler, spin, &mut woken)?;
             left = budget;
@@ -240,14 +241,14 @@ fn turns(
     }
 }
 
-/// So many turns, or until nobody is ready. Whether `main` has finished.
+/// So many turns, or until nobody is ready; one that was not short is as good as all of them. Whether `main` has finished.
 #[inline]
 fn round(scheduler: &Scheduler, cpu: &Cpu, turns: u32, main: &mut dyn FnMut(&Waker) -> bool) -> bool {
     let mut finished = false;
     for _ in 0..turns {
         match scheduler.next_turn(cpu, main) {
             Some(false) => {
-                if scheduler.remote.is_to_stop() {
+                if turn::length() != Length::Short || scheduler.remote.is_to_stop() {
                     break;
                 }
             }

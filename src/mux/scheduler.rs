@@ -23,6 +23,7 @@ use crate::lwproc::Lwp;
 use crate::panics;
 use crate::sync::host_local;
 use crate::wait::driver::{self, Place};
+use crate::wait::turn::{self, Turn};
 
 /// How many spare tasks are kept.
 const SPARE: usize = 1024;
@@ -49,6 +50,8 @@ pub(super) struct Scheduler {
     pub(super) reactor: Reactor,
     pub(super) timers: Timers,
     pub(super) place: Place,
+    /// How many calls there are in a turn.
+    calls: u32,
 }
 
 host_local! {
@@ -69,6 +72,7 @@ pub(super) struct Entered<'s> {
     queue: *const RunQueue,
     before: *const Scheduler,
     context: Context,
+    turn: Turn,
     _driver: driver::Entered<'s>,
     /// Bound to its host thread.
     not_send: PhantomData<*const ()>,
@@ -82,7 +86,9 @@ impl<'s> Entered<'s> {
         let before = SCHEDULER.with(|cell| cell.replace(scheduler));
         // SAFETY: the pointer is taken away again by this one's drop, before `scheduler` can go.
         let queue = unsafe { scheduler.queue.enter() };
-        Self { scheduler, unwinding, queue, before, context, _driver: driver::enter(scheduler), not_send: PhantomData }
+        let turn = turn::enter(scheduler.calls);
+        let _driver = driver::enter(scheduler);
+        Self { scheduler, unwinding, queue, before, context, turn, _driver, not_send: PhantomData }
     }
 }
 
@@ -91,13 +97,20 @@ impl Drop for Entered<'_> {
         self.scheduler.unwinding.set(self.scheduler.unwinding.get() - self.unwinding);
         SCHEDULER.with(|cell| cell.set(self.before));
         cpu(|cpu| cpu.set_context(self.context));
+        turn::restore(&self.turn);
         // SAFETY: it was there before, and is still.
         unsafe { RunQueue::restore(self.queue) };
     }
 }
 
 impl Scheduler {
-    pub(super) fn new(remote: Arc<Remote<Message>>, kernel: Kernel, stacks: StackPool, reactor: Reactor) -> Box<Self> {
+    pub(super) fn new(
+        remote: Arc<Remote<Message>>,
+        kernel: Kernel,
+        stacks: StackPool,
+        reactor: Reactor,
+        calls: u32,
+    ) -> Box<Self> {
         let place = Place::new(remote.id);
         Box::new(Self {
             queue: RunQueue::new(remote.id),
@@ -113,6 +126,7 @@ impl Scheduler {
             reactor,
             timers: Timers::default(),
             place,
+            calls,
         })
     }
 

@@ -2,6 +2,7 @@
 
 #[path = "../common/apart.rs"]
 mod apart;
+mod calls;
 mod contexts;
 mod edges;
 mod ends;

@@ -8,6 +8,7 @@ use std::ptr::{self, NonNull};
 
 use super::{Task, ahead};
 use crate::sync::host_local;
+use crate::wait::turn;
 
 /// See the module.
 pub(in crate::mux) struct RunQueue {
@@ -77,6 +78,7 @@ impl RunQueue {
     #[inline(always)]
     pub(in crate::mux) fn begin(&self, task: &Task) {
         self.turn.set(self.turn.get().wrapping_add(1));
+        turn::begin();
         self.running.set(task);
     }
 
