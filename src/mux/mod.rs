@@ -57,7 +57,7 @@
 //! [killed](crate::Kernel::kill), its tasks' waits are `EINTR`, not more often than once a turn; and each of its tasks has 16 more
 //! turns, whether it asks for them or not, after which it is cancelled. So neither a drop nor a neighbour waits for ever for one
 //! that retries, and a task that takes no notice of any error ends all the same: its turns end with their calls, though they all
-//! succeed. What makes no call is out of reach.
+//! succeed. What makes no call, and comes to no [`checkpoint`], is out of reach.
 //!
 //! # Panics
 //!
@@ -67,11 +67,16 @@
 //! fiber may wait then; but one that is cancelled where it waited then is told `EINTR` and not unwound, since nobody can tell
 //! whether it unwinds already.
 //!
-//! A task that neither blocks nor yields keeps all others from their turns: nothing preempts it.
+//! # Long turns
+//!
+//! A task that makes no calls keeps all others from their turns: it is native code, which nothing preempts. What computes for long
+//! calls [`checkpoint`] now and then, or awaits [`checkpoint_async`]; or it has a host thread of its own.
 //! [`Kernel::ps`](crate::Kernel::ps) shows whose it is: running, with switches that stand still.
 
 #[cfg(not(loom))]
 mod cancel;
+#[cfg(not(loom))]
+mod checkpoint;
 #[cfg(not(loom))]
 mod handle;
 #[cfg_attr(loom, expect(dead_code, reason = "the multiplexer itself is not modelled"))]
@@ -102,6 +107,7 @@ pub use self::spawn::JoinError;
 pub(crate) use self::yields::runs_here;
 #[cfg(not(loom))]
 pub use self::{
+    checkpoint::{checkpoint, checkpoint_async},
     handle::MuxHandle,
     options::MuxBuilder,
     run::Mux,

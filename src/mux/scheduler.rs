@@ -8,6 +8,7 @@ use std::marker::PhantomData;
 use std::ptr;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Waker};
+use std::time::Instant;
 
 use super::reactor::{Reactor, Timers};
 use super::spawn::{self, Charge, JoinHandle, SpawnError, SpawnErrorKind};
@@ -52,6 +53,8 @@ pub(super) struct Scheduler {
     pub(super) place: Place,
     /// How many calls there are in a turn.
     calls: u32,
+    /// The turn that has come to a checkpoint, and when.
+    pub(super) checked: Cell<Option<(u64, Instant)>>,
 }
 
 host_local! {
@@ -127,6 +130,7 @@ impl Scheduler {
             timers: Timers::default(),
             place,
             calls,
+            checked: Cell::new(None),
         })
     }
 

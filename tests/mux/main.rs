@@ -3,6 +3,7 @@
 #[path = "../common/apart.rs"]
 mod apart;
 mod calls;
+mod checkpoints;
 mod contexts;
 mod edges;
 mod ends;
