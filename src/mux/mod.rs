@@ -71,6 +71,11 @@
 //!
 //! A task that makes no calls keeps all others from their turns: it is native code, which nothing preempts. What computes for long
 //! calls [`checkpoint`] now and then, or awaits [`checkpoint_async`]; or it has a host thread of its own.
+//!
+//! [`MuxBuilder::watchdog`] tells of turns that last: whose they are, by process, lwp and name. Who is told may write a line;
+//! [kill](crate::Kernel::kill) the process, which ends the task at its next call or checkpoint; place new work on other
+//! multiplexers; and, where the task comes to neither, end the host process. There is no way to take a host thread back from native
+//! code: what cannot be trusted to come to an end is not for a multiplexer.
 //! [`Kernel::ps`](crate::Kernel::ps) shows whose it is: running, with switches that stand still.
 
 #[cfg(not(loom))]
@@ -91,6 +96,8 @@ mod run;
 mod runtime;
 #[cfg(not(loom))]
 mod scheduler;
+#[cfg(any(not(loom), test))]
+pub(crate) mod shown;
 pub(crate) mod spawn;
 #[cfg(not(loom))]
 mod spin;
@@ -99,6 +106,8 @@ pub(crate) mod stack;
 mod task;
 #[cfg(not(loom))]
 mod waits;
+#[cfg(not(loom))]
+mod watchdog;
 #[cfg(not(loom))]
 mod yields;
 
@@ -114,5 +123,6 @@ pub use self::{
     runtime::Runtime,
     spawn::{JoinHandle, SpawnError, SpawnErrorKind},
     stack::trim_stack,
+    watchdog::LongTurn,
     yields::{sleep, spawn, spawn_fiber, timeout, yield_now, yield_turn},
 };

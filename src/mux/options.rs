@@ -1,6 +1,9 @@
 //! How a multiplexer is made.
 
+use std::time::Duration;
+
 use super::Mux;
+use super::watchdog::{LongTurn, Watch};
 use crate::errno::Result;
 use crate::kernel::Kernel;
 
@@ -24,6 +27,7 @@ pub struct MuxBuilder {
     pub(super) budget: u32,
     pub(super) calls: u32,
     pub(super) spin: u32,
+    pub(super) watch: Option<Watch>,
 }
 
 impl MuxBuilder {
@@ -36,6 +40,7 @@ impl MuxBuilder {
             budget: 256,
             calls: 128,
             spin: 2000,
+            watch: None,
         }
     }
 
@@ -80,11 +85,40 @@ impl MuxBuilder {
         self
     }
 
+    /// Has `hook` told of each turn that lasts longer than `limit`, once; nobody is, unless set. At least a millisecond. What can
+    /// be done then is said in [`mux`](super#long-turns).
+    ///
+    /// One host thread looks at all multiplexers that are watched, four times in the shortest limit, and calls the hooks, one
+    /// after the other; while one runs, nobody is watched. A hook's panic ends there. One that runs when the multiplexer is
+    /// dropped is not waited for.
+    ///
+    /// ```
+    /// use std::sync::mpsc;
+    /// use std::time::Duration;
+    /// use lwproc::{Kernel, Mux, ProcOptions};
+    ///
+    /// let kernel = Kernel::new()?;
+    /// let (tell, told) = mpsc::channel();
+    /// let tell = move |turn: &lwproc::mux::LongTurn| _ = tell.send(turn.clone());
+    /// let mut mux = Mux::builder(&kernel).watchdog(Duration::from_millis(5), tell).build()?;
+    /// let mut name = mux.spawn_fiber(kernel.spawn(ProcOptions::new().name("busy"))?, move || {
+    ///     // Computes, and does not come to a checkpoint.
+    ///     told.recv().unwrap().name
+    /// })?;
+    /// mux.run()?;
+    /// assert_eq!(name.join().unwrap(), "busy");
+    /// # Ok::<(), lwproc::Errno>(())
+    /// ```
+    pub fn watchdog(mut self, limit: Duration, hook: impl Fn(&LongTurn) + Send + Sync + 'static) -> Self {
+        self.watch = Some(Watch::new(limit, hook));
+        self
+    }
+
     /// Makes it, for the calling host thread.
     ///
     /// # Errors
     /// `EINVAL`: a stack size that is too small, or absurd. `EMFILE`, `ENFILE`, `ENOMEM`: the host has no descriptor for
-    /// the reactor, or no memory.
+    /// the reactor, or no memory. `EAGAIN`: it has no thread for the watchdog.
     pub fn build(self) -> Result<Mux> {
         Mux::of(self)
     }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,7 @@ use super::spawn::{JoinHandle, SpawnError};
 use super::spin::Spin;
 use super::stack::StackPool;
 use super::task::{Birth, Body, Message, Remote, Task};
+use super::watchdog::Watched;
 use crate::context::curlwp::{Cpu, cpu};
 use crate::context::nest;
 use crate::errno::{Errno, Result};
@@ -51,6 +53,8 @@ use crate::wait::waker::ForeignWaker;
 /// # Ok::<(), lwproc::Errno>(())
 /// ```
 pub struct Mux {
+    /// The time in which a watchdog looks at it. It ends before the kernel may.
+    _watched: Option<Watched>,
     scheduler: Box<Scheduler>,
     budget: u32,
     spin: Spin,
@@ -86,12 +90,14 @@ impl Mux {
     }
 
     pub(super) fn of(options: MuxBuilder) -> Result<Self> {
-        let MuxBuilder { kernel, name, stack_size, stacks_kept, budget, calls, spin } = options;
+        let MuxBuilder { kernel, name, stack_size, stacks_kept, budget, calls, spin, watch } = options;
         let stacks = StackPool::new(stack_size, stacks_kept)?;
         let reactor = Reactor::new()?;
         let remote = Remote::new(name, kernel.id(), reactor.notifier());
-        let scheduler = Scheduler::new(remote, kernel, stacks, reactor, calls);
-        Ok(Self { scheduler, budget, spin: Spin::new(spin), not_send: PhantomData })
+        let watched = watch.map(|watch| Watched::new(watch, &remote.name, &kernel)).transpose()?;
+        let shown = watched.as_ref().map(|watched| Arc::clone(watched.shown()));
+        let scheduler = Scheduler::new(remote, kernel, stacks, reactor, calls, shown);
+        Ok(Self { scheduler, budget, spin: Spin::new(spin), _watched: watched, not_send: PhantomData })
     }
 
     /// Spawns a future in `lwp`. It has its first turn when the multiplexer runs.

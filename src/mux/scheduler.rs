@@ -11,6 +11,7 @@ use std::task::{Context as TaskContext, Waker};
 use std::time::Instant;
 
 use super::reactor::{Reactor, Timers};
+use super::shown::Shown;
 use super::spawn::{self, Charge, JoinHandle, SpawnError, SpawnErrorKind};
 use super::stack::StackPool;
 use super::task::ending::Ending;
@@ -113,10 +114,11 @@ impl Scheduler {
         stacks: StackPool,
         reactor: Reactor,
         calls: u32,
+        shown: Option<Arc<Shown>>,
     ) -> Box<Self> {
         let place = Place::new(remote.id);
         Box::new(Self {
-            queue: RunQueue::new(remote.id),
+            queue: RunQueue::new(remote.id, shown),
             remote,
             home: Home::new(kernel.inner()),
             kernel,
