@@ -292,6 +292,8 @@ impl Scheduler {
     /// Clears up after a task that has had its last turn, which is this one. Whether it was `main`.
     pub(super) fn finish(&self, cpu: &Cpu, task: &Task) -> bool {
         let mut panic = None;
+        // What goes with the context is no fiber's: it must not be suspended.
+        task.on_fiber.set(false);
         // SAFETY: its context is still the host thread's.
         unsafe { Saved::end(cpu, &self.home, &mut panic) };
         panics::tell_any(panic);

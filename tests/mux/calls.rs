@@ -6,6 +6,7 @@ use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -316,6 +317,26 @@ fn a_drop_while_it_unwinds_makes_as_many_calls_as_it_likes() {
     assert_eq!(written.get(), ROUNDS);
     drop(mux);
     assert_eq!(written.get(), 2 * ROUNDS);
+    nothing_left(&kernel);
+}
+
+#[test]
+fn what_goes_with_the_context_of_a_fiber_that_has_ended_makes_as_many_calls_as_it_likes() {
+    let (kernel, mut mux) = mux();
+    let mutex = Arc::new(Mutex::new(0));
+    let (locks, inside) = (Arc::clone(&mutex), kernel.clone());
+    let other = lwp(&kernel);
+    let id = other.id();
+    mux.spawn_fiber(lwp(&kernel), move || {
+        inside.switch(Some(id));
+        lwproc::local::on_exit(move |_| (0..ROUNDS).for_each(|_| *locks.lock().unwrap() += 1));
+        yield_now();
+    })
+    .unwrap();
+    // Its owner goes, so that its process ends when the fiber has ended.
+    mux.spawn_fiber(lwp(&kernel), move || drop(other)).unwrap();
+    mux.run().unwrap();
+    assert_eq!(*mutex.lock().unwrap(), ROUNDS);
     nothing_left(&kernel);
 }
 
