@@ -107,7 +107,7 @@
 //! context (curlwp nest saved current leave exit halt, local)
 //! kernel
 //! lwp  ->  proc (user limits locals)
-//! vfs  ->  fd  ->  wait (until watch queue driver park hostfd)
+//! vfs  ->  fd  ->  wait (until watch turn queue driver park hostfd)
 //! table (segments indices reclaim)
 //! sync   errno   id   cred   panics
 //! ```

@@ -93,7 +93,7 @@ fn run(options: &Options) -> Result<(), String> {
         say(&demo::commands(&origin, &known));
     }
 
-    let requests = serve::run(server, &capacity, &mut signals, options.stop_timeout)?;
+    let requests = serve::run(server, &capacity, &mut signals, options)?;
     let left = kernel.usage().procs;
     say(&format!("Stopped after {requests} requests; {left} processes left\n"));
     if left == 0 { Ok(()) } else { Err("a process did not end".to_owned()) }

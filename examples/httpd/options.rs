@@ -64,6 +64,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     pub(crate) stop_timeout: Duration,
 
+    /// Write a line to standard error when a connection keeps its host thread from all others for longer, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
+    pub(crate) watchdog: Duration,
+
     /// Write a line per request to standard error
     #[arg(long)]
     pub(crate) log: bool,

@@ -16,7 +16,7 @@ use signal_hook::iterator::SignalsInfo;
 use super::capacity::Capacity;
 use super::descriptor::Descriptor;
 use super::gate::Pass;
-use super::options::Form;
+use super::options::{Form, Options};
 use super::server::Server;
 use super::visit::Visit;
 
@@ -27,7 +27,7 @@ const UNEVEN: u32 = 8;
 /// How long to wait when the host is out of descriptors or memory.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves until a signal comes, then lets requests under way end, at most for `patience` or until another signal.
+/// Serves until a signal comes, then lets requests under way end, at most for as long as `options` say or until another signal.
 /// How many requests were answered.
 ///
 /// # Errors
@@ -36,12 +36,12 @@ pub(crate) fn run(
     server: Server,
     capacity: &Capacity,
     signals: &mut SignalsInfo,
-    patience: Duration,
+    options: &Options,
 ) -> Result<u64, String> {
     let server = Arc::new(server);
     match capacity.form {
-        Form::Fiber => run_fibers(&server, capacity, signals, patience)?,
-        Form::Thread => run_threads(&server, capacity, signals, patience)?,
+        Form::Fiber => run_fibers(&server, capacity, signals, options)?,
+        Form::Thread => run_threads(&server, capacity, signals, options.stop_timeout)?,
     }
     Ok(server.requests())
 }
@@ -51,11 +51,12 @@ fn run_fibers(
     server: &Arc<Server>,
     capacity: &Capacity,
     signals: &mut SignalsInfo,
-    patience: Duration,
+    options: &Options,
 ) -> Result<(), String> {
     let cannot = |errno: Errno| format!("cannot start {} threads: {errno}", capacity.threads);
-    let options = Mux::builder(&server.kernel).name("httpd").stack_size(STACK);
-    let runtime = Runtime::with(&options, capacity.threads).map_err(cannot)?;
+    let mux = Mux::builder(&server.kernel).name("httpd").stack_size(STACK);
+    let mux = mux.watchdog(options.watchdog, |turn| eprintln!("httpd: {turn}"));
+    let runtime = Runtime::with(&mux, capacity.threads).map_err(cannot)?;
     let muxes: Arc<[MuxHandle]> = runtime.muxes().into();
     for (number, (mux, lwp)) in muxes.iter().zip(crew(server, capacity).map_err(cannot)?).enumerate() {
         let alive = Alive::new(server);
@@ -63,7 +64,7 @@ fn run_fibers(
         mux.spawn_fiber(lwp, move || alive.server().take_all(&all, number)).map_err(|error| cannot(error.into()))?;
     }
     signals.forever().next();
-    server.stop(signals, patience);
+    server.stop(signals, options.stop_timeout);
     Ok(())
 }
 
@@ -229,9 +230,8 @@ mod tests {
 
     use super::super::capacity::Capacity;
     use super::super::demo;
-    use super::super::options::Options;
     use super::super::server::Server;
-    use super::run;
+    use super::{Options, run};
 
     fn ask(address: std::net::SocketAddr, path: &str) -> String {
         let mut stream = TcpStream::connect(address).unwrap();
@@ -255,7 +255,7 @@ mod tests {
             let address = server.address();
             let mut signals = Signals::new([SIGUSR1]).unwrap();
             let stop = signals.handle();
-            let serving = thread::spawn(move || run(server, &capacity, &mut signals, Duration::from_secs(5)));
+            let serving = thread::spawn(move || run(server, &capacity, &mut signals, &options));
             for _ in 0..3 {
                 assert_eq!(ask(address, "/~alice/bug"), "", "{form}");
                 let reply = ask(address, "/~alice/hello.txt");

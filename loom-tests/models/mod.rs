@@ -17,6 +17,7 @@ mod newlwp;
 mod numbers;
 mod procs;
 mod segments;
+mod shown;
 mod switch;
 mod tasks;
 mod wait;

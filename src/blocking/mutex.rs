@@ -6,7 +6,7 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use pin_project_lite::pin_project;
@@ -15,7 +15,7 @@ use super::latch::{Glance, Latch};
 use super::waiters::{Line, Wait, Waiters};
 use crate::context::Curproc;
 use crate::errno::{Errno, Result};
-use crate::wait;
+use crate::wait::{self, turn};
 
 /// A value that one at a time may use: a fiber, a future or a host thread, over waits of any kind.
 ///
@@ -121,6 +121,7 @@ impl<T: ?Sized> Mutex<T> {
 
     #[inline]
     fn wait(&self, deadline: Option<Instant>) -> Result<MutexGuard<'_, T>> {
+        turn::spend();
         match self.try_lock() {
             Ok(guard) => Ok(guard),
             Err(_) => wait::until_woken(Curproc, deadline, pin!(self.lock_async())),
@@ -190,6 +191,9 @@ impl<'m, T: ?Sized> Future for Lock<'m, T> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let hopeless = this.mutex.turns.glance() & HELD != 0;
+        if !hopeless {
+            ready!(turn::poll_spend(cx));
+        }
         this.wait.poll(cx, hopeless, |turns, ()| turns.hold()).map(|_| this.mutex.guard())
     }
 }

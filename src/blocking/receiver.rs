@@ -13,7 +13,7 @@ use super::channel::{Channel, Outcome, State, TAKES, Taken, Takers, Taking, anot
 use super::waiters::Wait;
 use crate::context::Curproc;
 use crate::errno::{Errno, Result};
-use crate::wait;
+use crate::wait::{self, turn};
 
 /// The side of a [`channel`](super::channel()) that values are received from, each by one.
 ///
@@ -45,6 +45,7 @@ impl<T> Receiver<T> {
 
     #[inline]
     fn wait(&self, deadline: Option<Instant>) -> Result<T> {
+        turn::spend();
         match self.try_recv() {
             Err(Errno::EAGAIN) => wait::until_woken(Curproc, deadline, pin!(self.taking()))?,
             received => received,
@@ -58,6 +59,7 @@ impl<T> Receiver<T> {
     /// `EPIPE`, as there.
     #[inline]
     pub async fn recv_async(&self) -> Result<T> {
+        turn::spend_async().await;
         match self.try_recv() {
             Err(Errno::EAGAIN) => self.taking().await,
             received => received,

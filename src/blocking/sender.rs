@@ -13,7 +13,7 @@ use super::channel::{Channel, GIVES, Givers, Giving, Outcome, State, another, on
 use super::waiters::Wait;
 use crate::context::Curproc;
 use crate::errno::Errno;
-use crate::wait;
+use crate::wait::{self, turn};
 
 /// The side of a [`channel`](super::channel()) that values are sent to.
 ///
@@ -78,6 +78,7 @@ impl<T> Sender<T> {
 
     #[inline]
     fn wait(&self, deadline: Option<Instant>, value: T) -> Result<(), SendError<T>> {
+        turn::spend();
         match self.try_send(value) {
             Err(SendError { value, errno: Errno::EAGAIN }) => self.wait_for_room(deadline, value),
             sent => sent,
@@ -102,6 +103,7 @@ impl<T> Sender<T> {
     /// `EPIPE`, as there.
     #[inline]
     pub async fn send_async(&self, value: T) -> Result<(), SendError<T>> {
+        turn::spend_async().await;
         match self.try_send(value) {
             Err(SendError { value, errno: Errno::EAGAIN }) => self.giving(value).await,
             sent => sent,

@@ -125,6 +125,8 @@ impl Scheduler {
             // The host thread counts as unwinding for good.
             self.unwinding.set(self.unwinding.get() + 1);
         }
+        // What goes from here on runs on no fiber.
+        task.on_fiber.set(false);
         if let Some(owed) = task.rare.owed.take() {
             // SAFETY: the fiber never goes on.
             panics::contain(|| unsafe { owed.cancel() });

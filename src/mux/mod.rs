@@ -1,8 +1,8 @@
 //! The multiplexer: many lwps on one host thread, as fibers and futures.
 //!
 //! A [`Mux`] runs on the host thread that made it. What is spawned there is a *task*: a lwp, and a fiber or future to run in
-//! it. Tasks have turns, one after the other; a turn lasts until the task blocks, yields or ends. Between turns nothing of
-//! the task is on the host thread's stack.
+//! it. Tasks have turns, one after the other; a turn lasts until the task blocks, yields or ends, or has used up its calls.
+//! Between turns nothing of the task is on the host thread's stack.
 //!
 //! # A task is a virtual host thread
 //!
@@ -11,6 +11,16 @@
 //! entering another, *runs* for everybody, whether the task has its turn or not; what it switches away from is anybody's. When
 //! it ends, the lwp that it was spawned with is released: where another runs that by its id at the moment, when that one lets
 //! go of it. Whatever else is current then is let go of.
+//!
+//! # A turn
+//!
+//! What never has to wait would keep its turn for good: who reads from a peer that is quicker, who locks what is always free. So
+//! a task makes 128 calls in a turn ([`MuxBuilder::calls`]) that may wait and do not: reads and writes of any file, accepts,
+//! polls, sleeps, locks of a [`Mutex`](crate::blocking::Mutex), values sent and received. With the next one others go first,
+//! before anything of it is done: a fiber is suspended, a future is `Pending` once, and woken. So wherever a call may wait,
+//! others may have their turns, though it has nothing to wait for: whoever holds a lock of the host's
+//! ([`std::sync::Mutex`]) or a [`RefCell`](std::cell::RefCell)'s borrow over one shows it to them. A fiber that unwinds is left
+//! to it. A turn that used up its calls counts as 32 in what follows.
 //!
 //! # A round
 //!
@@ -46,8 +56,8 @@
 //! good: its lwp is released, what it owes is given, and its stack is never touched again, as if forgotten. When a process is
 //! [killed](crate::Kernel::kill), its tasks' waits are `EINTR`, not more often than once a turn; and each of its tasks has 64 more
 //! turns, whether it asks for them or not, after which it is cancelled. So neither a drop nor a neighbour waits for ever for one
-//! that retries, and a task that takes no notice of any error ends all the same. What never waits and never yields is out of
-//! reach.
+//! that retries, and a task that takes no notice of any error ends all the same: its turns end with their calls, though they all
+//! succeed. What makes no call, and comes to no [`checkpoint`], is out of reach.
 //!
 //! # Panics
 //!
@@ -57,11 +67,21 @@
 //! fiber may wait then; but one that is cancelled where it waited then is told `EINTR` and not unwound, since nobody can tell
 //! whether it unwinds already.
 //!
-//! A task that neither blocks nor yields keeps all others from their turns: nothing preempts it.
+//! # Long turns
+//!
+//! A task that makes no calls keeps all others from their turns: it is native code, which nothing preempts. What computes for long
+//! calls [`checkpoint`] now and then, or awaits [`checkpoint_async`]; or it has a host thread of its own.
+//!
+//! [`MuxBuilder::watchdog`] tells of turns that last: whose they are, by process, lwp and name. Who is told may write a line;
+//! [kill](crate::Kernel::kill) the process, which ends the task at its next call or checkpoint; place new work on other
+//! multiplexers; and, where the task comes to neither, end the host process. There is no way to take a host thread back from native
+//! code: what cannot be trusted to come to an end is not for a multiplexer.
 //! [`Kernel::ps`](crate::Kernel::ps) shows whose it is: running, with switches that stand still.
 
 #[cfg(not(loom))]
 mod cancel;
+#[cfg(not(loom))]
+mod checkpoint;
 #[cfg(not(loom))]
 mod handle;
 #[cfg_attr(loom, expect(dead_code, reason = "the multiplexer itself is not modelled"))]
@@ -76,6 +96,8 @@ mod run;
 mod runtime;
 #[cfg(not(loom))]
 mod scheduler;
+#[cfg(any(not(loom), test))]
+pub(crate) mod shown;
 pub(crate) mod spawn;
 #[cfg(not(loom))]
 mod spin;
@@ -85,6 +107,8 @@ mod task;
 #[cfg(not(loom))]
 mod waits;
 #[cfg(not(loom))]
+mod watchdog;
+#[cfg(not(loom))]
 mod yields;
 
 pub use self::spawn::JoinError;
@@ -92,11 +116,13 @@ pub use self::spawn::JoinError;
 pub(crate) use self::yields::runs_here;
 #[cfg(not(loom))]
 pub use self::{
+    checkpoint::{checkpoint, checkpoint_async},
     handle::MuxHandle,
     options::MuxBuilder,
     run::Mux,
     runtime::Runtime,
     spawn::{JoinHandle, SpawnError, SpawnErrorKind},
     stack::trim_stack,
+    watchdog::LongTurn,
     yields::{sleep, spawn, spawn_fiber, timeout, yield_now, yield_turn},
 };

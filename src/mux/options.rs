@@ -1,6 +1,9 @@
 //! How a multiplexer is made.
 
+use std::time::Duration;
+
 use super::Mux;
+use super::watchdog::{LongTurn, Watch};
 use crate::errno::Result;
 use crate::kernel::Kernel;
 
@@ -22,7 +25,9 @@ pub struct MuxBuilder {
     pub(super) stack_size: usize,
     pub(super) stacks_kept: usize,
     pub(super) budget: u32,
+    pub(super) calls: u32,
     pub(super) spin: u32,
+    pub(super) watch: Option<Watch>,
 }
 
 impl MuxBuilder {
@@ -33,7 +38,9 @@ impl MuxBuilder {
             stack_size: 64 << 10,
             stacks_kept: 1024,
             budget: 256,
+            calls: 128,
             spin: 2000,
+            watch: None,
         }
     }
 
@@ -58,9 +65,16 @@ impl MuxBuilder {
     }
 
     /// How many turns it gives before it looks at descriptors and timers, 256 unless set. At least 1. What other threads
-    /// left it takes in after 32 turns, or so many.
+    /// left it takes in after 32 turns, or so many. A turn that used up its [`calls`](Self::calls) counts as 32.
     pub fn budget(mut self, turns: u32) -> Self {
         self.budget = turns.max(1);
+        self
+    }
+
+    /// How many calls a task may make in a turn before others go first, 128 unless set; at least 1. See
+    /// [`mux`](super#a-turn).
+    pub fn calls(mut self, calls: u32) -> Self {
+        self.calls = calls.max(1);
         self
     }
 
@@ -71,11 +85,40 @@ impl MuxBuilder {
         self
     }
 
+    /// Has `hook` told of each turn that lasts longer than `limit`, once; nobody is, unless set. At least a millisecond. What can
+    /// be done then is said in [`mux`](super#long-turns).
+    ///
+    /// One host thread looks at all multiplexers that are watched, four times in the shortest limit, and calls the hooks, one
+    /// after the other; while one runs, nobody is watched. A hook's panic ends there. One that runs when the multiplexer is
+    /// dropped is not waited for.
+    ///
+    /// ```
+    /// use std::sync::mpsc;
+    /// use std::time::Duration;
+    /// use lwproc::{Kernel, Mux, ProcOptions};
+    ///
+    /// let kernel = Kernel::new()?;
+    /// let (tell, told) = mpsc::channel();
+    /// let tell = move |turn: &lwproc::mux::LongTurn| _ = tell.send(turn.clone());
+    /// let mut mux = Mux::builder(&kernel).watchdog(Duration::from_millis(5), tell).build()?;
+    /// let mut name = mux.spawn_fiber(kernel.spawn(ProcOptions::new().name("busy"))?, move || {
+    ///     // Computes, and does not come to a checkpoint.
+    ///     told.recv().unwrap().name
+    /// })?;
+    /// mux.run()?;
+    /// assert_eq!(name.join().unwrap(), "busy");
+    /// # Ok::<(), lwproc::Errno>(())
+    /// ```
+    pub fn watchdog(mut self, limit: Duration, hook: impl Fn(&LongTurn) + Send + Sync + 'static) -> Self {
+        self.watch = Some(Watch::new(limit, hook));
+        self
+    }
+
     /// Makes it, for the calling host thread.
     ///
     /// # Errors
     /// `EINVAL`: a stack size that is too small, or absurd. `EMFILE`, `ENFILE`, `ENOMEM`: the host has no descriptor for
-    /// the reactor, or no memory.
+    /// the reactor, or no memory. `EAGAIN`: it has no thread for the watchdog.
     pub fn build(self) -> Result<Mux> {
         Mux::of(self)
     }

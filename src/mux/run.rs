@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -15,11 +16,13 @@ use super::spawn::{JoinHandle, SpawnError};
 use super::spin::Spin;
 use super::stack::StackPool;
 use super::task::{Birth, Body, Message, Remote, Task};
+use super::watchdog::Watched;
 use crate::context::curlwp::{Cpu, cpu};
 use crate::context::nest;
 use crate::errno::{Errno, Result};
 use crate::kernel::Kernel;
 use crate::lwproc::Lwp;
+use crate::wait::turn::{self, Length};
 use crate::wait::waker::ForeignWaker;
 
 /// Runs many lwps on the host thread that made it, each as a fiber or a future.
@@ -50,6 +53,8 @@ use crate::wait::waker::ForeignWaker;
 /// # Ok::<(), lwproc::Errno>(())
 /// ```
 pub struct Mux {
+    /// The time in which a watchdog looks at it. It ends before the kernel may.
+    _watched: Option<Watched>,
     scheduler: Box<Scheduler>,
     budget: u32,
     spin: Spin,
@@ -85,12 +90,14 @@ impl Mux {
     }
 
     pub(super) fn of(options: MuxBuilder) -> Result<Self> {
-        let MuxBuilder { kernel, name, stack_size, stacks_kept, budget, spin } = options;
+        let MuxBuilder { kernel, name, stack_size, stacks_kept, budget, calls, spin, watch } = options;
         let stacks = StackPool::new(stack_size, stacks_kept)?;
         let reactor = Reactor::new()?;
         let remote = Remote::new(name, kernel.id(), reactor.notifier());
-        let scheduler = Scheduler::new(remote, kernel, stacks, reactor);
-        Ok(Self { scheduler, budget, spin: Spin::new(spin), not_send: PhantomData })
+        let watched = watch.map(|watch| Watched::new(watch, &remote.name, &kernel)).transpose()?;
+        let shown = watched.as_ref().map(|watched| Arc::clone(watched.shown()));
+        let scheduler = Scheduler::new(remote, kernel, stacks, reactor, calls, shown);
+        Ok(Self { scheduler, budget, spin: Spin::new(spin), _watched: watched, not_send: PhantomData })
     }
 
     /// Spawns a future in `lwp`. It has its first turn when the multiplexer runs.
@@ -229,7 +236,7 @@ fn turns(
         if until_all && scheduler.unfinished.get() == 0 && scheduler.remote.inbox().is_empty() {
             return Ok(End::Done);
         }
-        left -= turns;
+        left = if turn::length() == Length::Long { 0 } else { left - turns };
         if scheduler.queue.len() == 0 {
             idle(scheduler, spin, &mut woken)?;
             left = budget;
@@ -240,14 +247,14 @@ fn turns(
     }
 }
 
-/// So many turns, or until nobody is ready. Whether `main` has finished.
+/// So many turns, or until nobody is ready; one that was not short is as good as all of them. Whether `main` has finished.
 #[inline]
 fn round(scheduler: &Scheduler, cpu: &Cpu, turns: u32, main: &mut dyn FnMut(&Waker) -> bool) -> bool {
     let mut finished = false;
     for _ in 0..turns {
         match scheduler.next_turn(cpu, main) {
             Some(false) => {
-                if scheduler.remote.is_to_stop() {
+                if turn::length() != Length::Short || scheduler.remote.is_to_stop() {
                     break;
                 }
             }

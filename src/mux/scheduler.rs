@@ -8,8 +8,10 @@ use std::marker::PhantomData;
 use std::ptr;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Waker};
+use std::time::Instant;
 
 use super::reactor::{Reactor, Timers};
+use super::shown::Shown;
 use super::spawn::{self, Charge, JoinHandle, SpawnError, SpawnErrorKind};
 use super::stack::StackPool;
 use super::task::ending::Ending;
@@ -23,6 +25,7 @@ use crate::lwproc::Lwp;
 use crate::panics;
 use crate::sync::host_local;
 use crate::wait::driver::{self, Place};
+use crate::wait::turn::{self, Turn};
 
 /// How many spare tasks are kept.
 const SPARE: usize = 1024;
@@ -49,6 +52,10 @@ pub(super) struct Scheduler {
     pub(super) reactor: Reactor,
     pub(super) timers: Timers,
     pub(super) place: Place,
+    /// How many calls there are in a turn.
+    calls: u32,
+    /// The turn that has come to a checkpoint, and when.
+    pub(super) checked: Cell<Option<(u64, Instant)>>,
 }
 
 host_local! {
@@ -69,6 +76,7 @@ pub(super) struct Entered<'s> {
     queue: *const RunQueue,
     before: *const Scheduler,
     context: Context,
+    turn: Turn,
     _driver: driver::Entered<'s>,
     /// Bound to its host thread.
     not_send: PhantomData<*const ()>,
@@ -82,7 +90,9 @@ impl<'s> Entered<'s> {
         let before = SCHEDULER.with(|cell| cell.replace(scheduler));
         // SAFETY: the pointer is taken away again by this one's drop, before `scheduler` can go.
         let queue = unsafe { scheduler.queue.enter() };
-        Self { scheduler, unwinding, queue, before, context, _driver: driver::enter(scheduler), not_send: PhantomData }
+        let turn = turn::enter(scheduler.calls);
+        let _driver = driver::enter(scheduler);
+        Self { scheduler, unwinding, queue, before, context, turn, _driver, not_send: PhantomData }
     }
 }
 
@@ -91,16 +101,24 @@ impl Drop for Entered<'_> {
         self.scheduler.unwinding.set(self.scheduler.unwinding.get() - self.unwinding);
         SCHEDULER.with(|cell| cell.set(self.before));
         cpu(|cpu| cpu.set_context(self.context));
+        turn::restore(&self.turn);
         // SAFETY: it was there before, and is still.
         unsafe { RunQueue::restore(self.queue) };
     }
 }
 
 impl Scheduler {
-    pub(super) fn new(remote: Arc<Remote<Message>>, kernel: Kernel, stacks: StackPool, reactor: Reactor) -> Box<Self> {
+    pub(super) fn new(
+        remote: Arc<Remote<Message>>,
+        kernel: Kernel,
+        stacks: StackPool,
+        reactor: Reactor,
+        calls: u32,
+        shown: Option<Arc<Shown>>,
+    ) -> Box<Self> {
         let place = Place::new(remote.id);
         Box::new(Self {
-            queue: RunQueue::new(remote.id),
+            queue: RunQueue::new(remote.id, shown),
             remote,
             home: Home::new(kernel.inner()),
             kernel,
@@ -113,6 +131,8 @@ impl Scheduler {
             reactor,
             timers: Timers::default(),
             place,
+            calls,
+            checked: Cell::new(None),
         })
     }
 
@@ -272,6 +292,8 @@ impl Scheduler {
     /// Clears up after a task that has had its last turn, which is this one. Whether it was `main`.
     pub(super) fn finish(&self, cpu: &Cpu, task: &Task) -> bool {
         let mut panic = None;
+        // What goes with the context is no fiber's: it must not be suspended.
+        task.on_fiber.set(false);
         // SAFETY: its context is still the host thread's.
         unsafe { Saved::end(cpu, &self.home, &mut panic) };
         panics::tell_any(panic);

@@ -126,6 +126,14 @@ impl Driver for Scheduler {
         if task.ending.get().is_cancelled() { Err(Errno::EINTR) } else { Ok(()) }
     }
 
+    fn give_up(&self) {
+        // What unwinds would be told `EINTR` by its first wait, and this is none.
+        let unwinds = std::thread::panicking() && self.unwinding.get() == 0;
+        if let Some(task) = self.queue.fiber().filter(|_| !unwinds) {
+            self.yield_fiber(task);
+        }
+    }
+
     fn suspended(&self) -> u64 {
         self.queue.turn()
     }

@@ -11,8 +11,8 @@ use super::task::Body;
 use crate::context::Curproc;
 use crate::errno::{Errno, Result};
 use crate::lwproc::Lwp;
-use crate::wait::Wait;
 use crate::wait::watch::Watch;
+use crate::wait::{Wait, turn};
 
 /// Lets others go first: in a fiber the other tasks that are ready, on a plain host thread whoever the host picks.
 ///
@@ -70,6 +70,7 @@ pub fn yield_turn() -> impl Future<Output = ()> + Send {
 /// # Ok::<(), Errno>(())
 /// ```
 pub async fn sleep(time: Duration) -> Result<()> {
+    turn::spend_async().await;
     match Wait::new(Curproc, after(time), |_: &mut Watch<'_>| Poll::<Result<()>>::Pending).await {
         Err(Errno::ETIMEDOUT) => Ok(()),
         done => done,
@@ -82,6 +83,8 @@ pub async fn sleep(time: Duration) -> Result<()> {
 /// `ETIMEDOUT`: it was not ready by then. And as for [`sleep`]. The future is dropped.
 pub async fn timeout<F: Future>(time: Duration, future: F) -> Result<F::Output> {
     let mut future = pin!(future);
+    // One that was refused for others' sake would be so again and again, and this told each time that it took too long.
+    turn::heed().await;
     let poll = |watch: &mut Watch<'_>| future.as_mut().poll(&mut Context::from_waker(watch.waker())).map(Ok);
     Wait::new(Curproc, after(time), poll).await
 }

@@ -4,7 +4,7 @@
 //! A future acts for the context that is current when it is polled: in a [`Mux`](crate::Mux), for its task's lwp. Nothing
 //! happens before it is polled for the first time: only then are its descriptors looked up, and times count from there.
 //! From then on it holds on to the open files, whoever closes the descriptors. Where the descriptor is non-blocking it is
-//! ready at once.
+//! ready at once, unless its task has used up the calls of its [turn](crate::mux#a-turn): then it is pending once, and is woken.
 //!
 //! A future may be dropped at any time. It has then left whatever it waited for, and the pages say what may have been done
 //! by then: mostly nothing, since what takes or makes something is ready in that same poll. It may be polled with another

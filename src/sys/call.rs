@@ -7,7 +7,7 @@ use std::time::Instant;
 use crate::context::Curproc;
 use crate::errno::Result;
 use crate::wait::watch::Watch;
-use crate::wait::{self, Wait};
+use crate::wait::{self, Wait, turn};
 
 /// A call under way: what it tries, what it waits for in between, and what it answers in the end.
 pub(super) trait Call {
@@ -31,9 +31,10 @@ pub(super) trait Call {
     }
 }
 
-/// Sees `call` through on this host thread, or in this fiber.
+/// Sees `call` through on this host thread, or in this fiber. It is one of the calls that a [turn] has.
 #[inline]
 pub(super) fn block<C: Call>(mut call: C) -> Result<C::Output> {
+    turn::spend();
     match call.first() {
         Poll::Ready(done) => done,
         Poll::Pending => wait_for(call),
@@ -50,10 +51,11 @@ fn wait_for<C: Call>(mut call: C) -> Result<C::Output> {
     }
 }
 
-/// Sees through what `begin` gives. It begins, and takes hold of what it works on, when it is first polled. Dropped, it has
+/// Sees through what `begin` gives, as one of the calls that a turn has. It begins, and takes hold of what it works on, when it is first polled. Dropped, it has
 /// left whatever it waited for.
 pub(super) async fn future<C: Call>(begin: impl FnOnce() -> Result<C>) -> Result<C::Output> {
     let mut call = begin()?;
+    turn::spend_async().await;
     let mut done = call.first();
     loop {
         match done {

@@ -24,7 +24,8 @@ use crate::wait::waker::Wakers;
 
 /// See the module. One without fibers has what is said of them as it stands here.
 ///
-/// None of its methods but [`sleep`](Self::sleep) and [`interrupted`](Self::interrupted) runs anybody else's code: that might end the time of the driver.
+/// None of its methods but [`sleep`](Self::sleep), [`give_up`](Self::give_up) and [`interrupted`](Self::interrupted) runs anybody
+/// else's code: that might end the time of the driver.
 pub(crate) trait Driver {
     /// Its number, and its place among its host thread's.
     fn place(&self) -> &Place;
@@ -43,6 +44,9 @@ pub(crate) trait Driver {
         let _ = (host, deadline);
         Err(Errno::EDEADLK)
     }
+
+    /// The fiber that runs lets others go first, unless it unwinds.
+    fn give_up(&self) {}
 
     /// A number that is another one after the fiber that runs was suspended.
     fn suspended(&self) -> u64 {

@@ -10,6 +10,7 @@ pub(crate) mod hostfd;
 mod interrupt;
 pub(crate) mod park;
 pub(crate) mod queue;
+pub(crate) mod turn;
 mod until;
 pub(crate) mod waker;
 pub(crate) mod watch;

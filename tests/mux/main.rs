@@ -2,6 +2,8 @@
 
 #[path = "../common/apart.rs"]
 mod apart;
+mod calls;
+mod checkpoints;
 mod contexts;
 mod edges;
 mod ends;

@@ -5,9 +5,12 @@
 use std::cell::{Cell, UnsafeCell};
 use std::collections::VecDeque;
 use std::ptr::{self, NonNull};
+use std::sync::Arc;
 
 use super::{Task, ahead};
+use crate::mux::shown::Shown;
 use crate::sync::host_local;
+use crate::wait::turn;
 
 /// See the module.
 pub(in crate::mux) struct RunQueue {
@@ -19,6 +22,8 @@ pub(in crate::mux) struct RunQueue {
     running: Cell<*const Task>,
     /// How many turns there were.
     turn: Cell<u64>,
+    /// *Immutable.* Where turns are shown to a watchdog, if one looks.
+    shown: Option<Arc<Shown>>,
 }
 
 host_local! {
@@ -26,8 +31,8 @@ host_local! {
 }
 
 impl RunQueue {
-    pub(in crate::mux) fn new(id: u64) -> Self {
-        Self { id, ready: UnsafeCell::default(), running: Cell::new(ptr::null()), turn: Cell::new(0) }
+    pub(in crate::mux) fn new(id: u64, shown: Option<Arc<Shown>>) -> Self {
+        Self { id, ready: UnsafeCell::default(), running: Cell::new(ptr::null()), turn: Cell::new(0), shown }
     }
 
     /// The ready queue.
@@ -77,12 +82,19 @@ impl RunQueue {
     #[inline(always)]
     pub(in crate::mux) fn begin(&self, task: &Task) {
         self.turn.set(self.turn.get().wrapping_add(1));
+        turn::begin();
+        if let Some(shown) = &self.shown {
+            shown.begin(self.turn.get(), if task.counts() { task.handle.raw() } else { 0 });
+        }
         self.running.set(task);
     }
 
     /// The turn is over.
     #[inline(always)]
     pub(in crate::mux) fn end(&self) {
+        if let Some(shown) = &self.shown {
+            shown.end(self.turn.get());
+        }
         self.running.set(ptr::null());
     }
 
