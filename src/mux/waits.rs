@@ -126,6 +126,10 @@ impl Driver for Scheduler {
         if task.ending.get().is_cancelled() { Err(Errno::EINTR) } else { Ok(()) }
     }
 
+    fn cancelled(&self) -> bool {
+        self.queue.fiber().is_some_and(|task| task.ending.get().is_cancelled())
+    }
+
     fn suspended(&self) -> u64 {
         self.queue.turn()
     }

@@ -44,6 +44,11 @@ pub(crate) trait Driver {
         Err(Errno::EDEADLK)
     }
 
+    /// Whether the fiber that runs was cancelled, and so does not sleep any more.
+    fn cancelled(&self) -> bool {
+        false
+    }
+
     /// A number that is another one after the fiber that runs was suspended.
     fn suspended(&self) -> u64 {
         0
