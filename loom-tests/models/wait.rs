@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use loom::thread;
 
 use super::{Model, boot, host_thread};
-use crate::context::curproc::Curproc;
+use crate::context::Curproc;
 use crate::errno::{Errno, Result};
 use crate::lwproc::FdInherit;
 use crate::sync::fault::Fault;
