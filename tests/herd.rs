@@ -282,6 +282,33 @@ fn a_fiber_that_is_suspended_for_good_is_not_woken_in_the_place_of_another() {
     });
 }
 
+/// Reads from whichever of two pipes has something.
+struct Either([lwproc::PipeReader; 2]);
+
+impl File for Either {
+    fn read_at(&self, buf: &mut [u8], at: u64) -> Result<usize> {
+        self.0[0].read_at(buf, at).or_else(|_| self.0[1].read_at(buf, at))
+    }
+
+    fn poll(&self, events: Events, mut watch: Option<&mut Watch<'_>>) -> Events {
+        self.0.iter().map(|pipe| pipe.poll(events, watch.as_deref_mut())).fold(Events::empty(), Events::union)
+    }
+}
+
+#[test]
+fn one_that_waits_for_two_things_and_takes_one_leaves_the_other_to_the_next() {
+    Kernel::new().unwrap().enter(|| {
+        let ((one, to_one), (other, to_other)) = (lwproc::pipe(), lwproc::pipe());
+        let either = sys::install(Either([one, other]), OpenFlags::RDONLY).unwrap();
+        let mut reads = [(); 2].map(|()| reading(either));
+        to_one.write_at(b"x", 0).unwrap();
+        to_other.write_at(b"x", 0).unwrap();
+        assert_eq!(reads[0].poll(), Poll::Ready(Ok(1)));
+        assert_eq!(reads[1].wakes(), 2, "of each of the two");
+        assert_eq!(reads[1].poll(), Poll::Ready(Ok(1)));
+    });
+}
+
 #[test]
 fn a_woken_fiber_whose_process_is_killed_takes_what_it_was_woken_for() {
     let kernel = Kernel::new().unwrap();
