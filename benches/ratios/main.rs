@@ -35,6 +35,7 @@ fn main() {
         operations::on_two_threads,
         multiplexing::lives,
         multiplexing::talking,
+        multiplexing::herds,
         waking::rows,
         operations::switching,
         |small| multiplexing::yields(&FEW, small),

@@ -3,8 +3,9 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use lwproc::Mux;
 use lwproc::blocking::channel;
+use lwproc::mux::yield_now;
+use lwproc::{FdInherit, Mux, ProcOptions, sys};
 
 use crate::common::kernel;
 use crate::common::yields::{Coroutines, Pair, Yields, process};
@@ -153,6 +154,37 @@ pub(crate) fn talking(_small: bool) -> Vec<Row> {
                     stop.stop();
                 }));
             }
+            mux.run().expect("it runs");
+        }));
+    }
+    rows
+}
+
+const ONE_READS: &str = "a byte through a pipe that one fiber reads";
+
+/// A byte wakes one, however many wait for it.
+pub(crate) fn herds(small: bool) -> Vec<Row> {
+    let mut rows = vec![bare_claim()];
+    let many = if small { 10 } else { 10_000 };
+    for (name, readers, target) in
+        [(ONE_READS, 1, None), ("a byte through a pipe that 10,000 fibers read", many, Times(ONE_READS, 10.0))]
+    {
+        let kernel = kernel();
+        let mut mux = Mux::new(&kernel).expect("there is room for a multiplexer");
+        let (reader, writer) = kernel.enter(sys::pipe).expect("there is room for a pipe");
+        let sharing = move || kernel.spawn(ProcOptions::new().fds(FdInherit::Share)).expect("the kernel has room");
+        for _ in 0..readers {
+            drop(mux.spawn_fiber(sharing(), move || while sys::read(reader, &mut [0]) == Ok(1) {}));
+        }
+        rows.push(Row::new(name, target, move |iters| {
+            let stop = mux.handle();
+            drop(mux.spawn_fiber(sharing(), move || {
+                for _ in 0..iters {
+                    assert_eq!(sys::write(writer, &[0]), Ok(1));
+                    yield_now();
+                }
+                stop.stop();
+            }));
             mux.run().expect("it runs");
         }));
     }

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 
 use super::{
-    Model, blocking, claim, ends, fds, guards, halt, lwps, mux, newlwp, numbers, procs, segments, switch, tasks, wait,
+    Model, blocking, claim, ends, fds, guards, halt, herd, lwps, mux, newlwp, numbers, procs, segments, switch, tasks,
+    wait,
 };
 use crate::sync::fault::{Fault, Half, Site, sites};
 
-const MODELS: [Model; 59] = [
+const MODELS: [Model; 64] = [
     segments::GROWTH,
     segments::INDICES,
     segments::LIMIT,
@@ -52,6 +53,11 @@ const MODELS: [Model; 59] = [
     wait::KILL_RELEASE,
     wait::FUTURE,
     wait::KILL_FUTURE,
+    herd::TWO,
+    herd::GIVE_UP,
+    herd::AGAIN,
+    herd::PIPE,
+    herd::PIPE_AT_ONCE,
     halt::HALT,
     mux::INBOX,
     mux::STOP,

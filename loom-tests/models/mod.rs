@@ -11,6 +11,7 @@ mod ends;
 mod fds;
 mod guards;
 mod halt;
+mod herd;
 mod lwps;
 mod mux;
 mod newlwp;

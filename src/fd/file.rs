@@ -78,6 +78,8 @@ pub trait File: Any + Send + Sync {
 
     /// Which of `events` (and of [`Events::ALWAYS`]) hold now. With a `watch`, enters the waiter first in everything
     /// that will tell it of a change. Always ready unless implemented.
+    ///
+    /// Of those who wait to read or to write, [`WaitQueue::wake_one`](crate::WaitQueue::wake_one) wakes one.
     fn poll(&self, events: Events, watch: Option<&mut Watch<'_>>) -> Events {
         let _ = watch;
         events & (Events::IN | Events::OUT)

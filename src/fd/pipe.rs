@@ -38,7 +38,8 @@ const SMALLEST: usize = 64;
 pub fn pipe() -> (PipeReader, PipeWriter) {
     let pipe = Arc::new(Pipe {
         state: Mutex::new(State { data: VecDeque::new(), reader: true, writer: true }),
-        changed: Arc::new(WaitQueue::new()),
+        readers: Arc::new(WaitQueue::new()),
+        writers: Arc::new(WaitQueue::new()),
     });
     (PipeReader(Arc::clone(&pipe)), PipeWriter(pipe))
 }
@@ -51,9 +52,10 @@ pub struct PipeWriter(Arc<Pipe>);
 
 struct Pipe {
     state: Mutex<State>,
-    /// Woken when something to read or room to write appears, and when an end goes. One queue for both directions:
-    /// a pipe is hardly ever waited for at both ends.
-    changed: Arc<WaitQueue>,
+    /// One is woken when something to read appears, and by each read that leaves something; all when an end goes.
+    readers: Arc<WaitQueue>,
+    /// The same for room to write.
+    writers: Arc<WaitQueue>,
 }
 
 struct State {
@@ -103,10 +105,11 @@ impl State {
 }
 
 impl Pipe {
-    /// Records that an end is gone, and tells the other one.
+    /// Records that an end is gone, and tells all who wait at the other one.
     fn end(&self, gone: impl FnOnce(&mut State)) {
         gone(&mut self.state.lock());
-        self.changed.wake_all();
+        self.readers.wake_all();
+        self.writers.wake_all();
     }
 }
 
@@ -119,17 +122,22 @@ impl File for PipeReader {
         }
         let had_room = state.has_room();
         let taken = state.take(buf);
-        let wake = !had_room && state.has_room() && pipe.changed.is_watched();
+        let writer = !had_room && state.has_room() && pipe.writers.is_watched();
+        // The one that was woken takes what it likes; what it leaves is the next one's.
+        let reader = !state.data.is_empty() && pipe.readers.is_watched();
         drop(state);
-        if wake {
-            pipe.changed.wake_all();
+        if writer {
+            pipe.writers.wake_one();
+        }
+        if reader {
+            pipe.readers.wake_one();
         }
         Ok(taken)
     }
 
     fn poll(&self, events: Events, watch: Option<&mut Watch<'_>>) -> Events {
         if let Some(watch) = watch {
-            watch.queue(&self.0.changed);
+            watch.queue(&self.0.readers);
         }
         let state = self.0.state.lock();
         let mut now = Events::empty();
@@ -160,17 +168,22 @@ impl File for PipeWriter {
         let was_empty = state.data.is_empty();
         let written = buf.len().min(room);
         state.put(&buf[..written])?;
-        let wake = was_empty && pipe.changed.is_watched();
+        // Where something was there before, whoever was woken for that leaves the rest to the next.
+        let reader = was_empty && pipe.readers.is_watched();
+        let writer = state.has_room() && pipe.writers.is_watched();
         drop(state);
-        if wake {
-            pipe.changed.wake_all();
+        if reader {
+            pipe.readers.wake_one();
+        }
+        if writer {
+            pipe.writers.wake_one();
         }
         Ok(written)
     }
 
     fn poll(&self, events: Events, watch: Option<&mut Watch<'_>>) -> Events {
         if let Some(watch) = watch {
-            watch.queue(&self.0.changed);
+            watch.queue(&self.0.writers);
         }
         let state = self.0.state.lock();
         let mut now = Events::empty();

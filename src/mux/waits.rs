@@ -134,6 +134,10 @@ impl Driver for Scheduler {
         }
     }
 
+    fn cancelled(&self) -> bool {
+        self.queue.fiber().is_some_and(|task| task.ending.get().is_cancelled())
+    }
+
     fn suspended(&self) -> u64 {
         self.queue.turn()
     }

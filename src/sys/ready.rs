@@ -93,8 +93,8 @@ pub(super) fn again<T>(
         }
     }
     // Ready, and yet nothing to get, is when somebody else was faster. Only when it is not ready has the waiter been
-    // entered for certain.
-    while !open.file().poll(events, Some(watch)).is_empty() {
+    // entered for certain. It takes what it finds: where another was woken for that, it need not be.
+    while !watch.exclusively(|watch| open.file().poll(events, Some(watch))).is_empty() {
         match attempt() {
             Err(Errno::EAGAIN) => {}
             done => return Poll::Ready(done),

@@ -48,6 +48,11 @@ pub(crate) trait Driver {
     /// The fiber that runs lets others go first, unless it unwinds.
     fn give_up(&self) {}
 
+    /// Whether the fiber that runs was cancelled, and so does not sleep any more.
+    fn cancelled(&self) -> bool {
+        false
+    }
+
     /// A number that is another one after the fiber that runs was suspended.
     fn suspended(&self) -> u64 {
         0

@@ -54,8 +54,9 @@ fn park_until<T>(
 ) -> Result<T> {
     let parker = Own::take();
     let waker = Waker::from(Arc::clone(&parker.0));
+    let mut watch = Watch::new(&waker);
     loop {
-        let mut watch = Watch::new(&waker);
+        watch.renew();
         enter_interrupts(who, &mut watch);
         if let Poll::Ready(result) = look(who, &mut watch, deadline, attempt) {
             return result;
@@ -101,13 +102,20 @@ fn suspend_until<T>(
     };
     loop {
         let (waker, mut before) = begin()?;
+        let mut watch = Watch::with_edges(&waker);
         loop {
-            let mut watch = Watch::with_edges(&waker);
+            watch.renew();
             if let Poll::Ready(result) = look(who, &mut watch, deadline, attempt) {
+                // Before others have a turn, and it may not come back.
+                drop(watch);
                 if matches!(result, Err(Errno::EINTR)) && who.interrupted() {
                     in_fiber(&waker, |driver| driver.interrupted());
                 }
                 return Some(result);
+            }
+            if in_fiber(&waker, |driver| driver.cancelled()) == Some(true) {
+                // It does not sleep, and may be suspended for good: it takes nothing any more.
+                watch = Watch::with_edges(&waker);
             }
             let slept = in_fiber(&waker, |driver| {
                 // A wait within the attempt, in a file's `poll`, may have taken a wake that was meant for this one.
@@ -146,8 +154,12 @@ fn look<T>(
     deadline: Option<Instant>,
     attempt: &mut impl FnMut(&mut Watch<'_>) -> Poll<Result<T>>,
 ) -> Poll<Result<T>> {
-    if let Poll::Ready(result) = attempt(watch) {
-        return Poll::Ready(result);
+    let attempted = attempt(watch);
+    if !matches!(attempted, Poll::Ready(Err(_))) {
+        watch.looked();
+    }
+    if attempted.is_ready() {
+        return attempted;
     }
     // What need not wait is not interrupted: a killed process has its things to put in order.
     if who.interrupted() {
@@ -226,8 +238,8 @@ fn suspend_until_woken<F: Future>(
 /// Host descriptors and deadlines are watched by the driver of the host thread that polls it. Where there is none, a wait
 /// for one of them is `EOPNOTSUPP`.
 ///
-/// Whatever wakes it stays entered from one poll to the next. Each poll enters the waker that it is given, looks, and lets
-/// the former one's entries go only then: a change in between is seen or told. So it may be polled for no reason, with
+/// Whatever wakes it stays entered from one poll to the next. Each poll lets the former one's entries go, enters the waker
+/// that it is given, and looks only then: a change in between is seen or told. So it may be polled for no reason, with
 /// another waker, and on another host thread. Dropped, it has left all.
 #[must_use]
 pub(crate) struct Wait<I, A> {
@@ -292,6 +304,7 @@ impl<I: Interruptible + Unpin, A: Unpin + FnMut(&mut Watch<'_>) -> Poll<Result<T
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
         let wait = &mut *self;
         let mut watch = watch(cx.waker());
+        watch.resume(std::mem::take(&mut wait.entries));
         enter_interrupts(wait.who, &mut watch);
         let looked = look(wait.who, &mut watch, wait.deadline, &mut wait.attempt);
         #[cfg(not(loom))]
@@ -306,7 +319,6 @@ impl<I: Interruptible + Unpin, A: Unpin + FnMut(&mut Watch<'_>) -> Poll<Result<T
         let waits = if looked.is_pending() { wait.arm(cx.waker(), watch.host_fds()) } else { Ok(()) };
         match (looked, waits) {
             (Poll::Pending, Ok(())) => {
-                // Entered anew before the former look's entries go.
                 wait.entries = watch.into_entries();
                 Poll::Pending
             }

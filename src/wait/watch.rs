@@ -34,6 +34,8 @@ pub struct Watch<'w> {
     waker: &'w Waker,
     /// Whether the waiter is also woken by what becomes ready after an attempt that found nothing, before it waits.
     edges: bool,
+    /// Whether it takes what it waits for, and so need not be woken where another is.
+    exclusive: bool,
     entries: Entries,
 }
 
@@ -41,14 +43,25 @@ pub struct Watch<'w> {
 #[derive(Debug, Default)]
 pub(crate) struct Entries {
     /// Most wait for one thing.
-    queues: SmallVec<[(Arc<WaitQueue>, u64); 1]>,
+    queues: SmallVec<[Entry; 1]>,
     host: SmallVec<[(Arc<HostFd>, Events); 1]>,
+}
+
+/// A waiter's entry in a queue.
+#[derive(Debug)]
+struct Entry {
+    queue: Arc<WaitQueue>,
+    /// `None` when it has left.
+    key: Option<u64>,
+    exclusive: bool,
+    /// It has left, was told alone before, and the waiter has not looked since.
+    told: bool,
 }
 
 impl<'w> Watch<'w> {
     /// A waiter that `waker` wakes.
     pub fn new(waker: &'w Waker) -> Self {
-        Self { waker, edges: false, entries: Entries::default() }
+        Self { waker, edges: false, exclusive: false, entries: Entries::default() }
     }
 
     /// A waiter in a multiplexer, which has seen each change of the host descriptors that it knows.
@@ -64,7 +77,31 @@ impl<'w> Watch<'w> {
 
     /// Enters the waiter in `queue`. Look for readiness only after that.
     pub fn queue(&mut self, queue: &Arc<WaitQueue>) {
-        self.entries.enter(queue, self.waker);
+        self.entries.enter(queue, self.waker, self.exclusive);
+    }
+
+    /// What `f` enters it enters exclusively: if that tells the waiter alone, it takes what is there, or finds nothing.
+    pub(crate) fn exclusively<R>(&mut self, f: impl FnOnce(&mut Self) -> R) -> R {
+        let before = std::mem::replace(&mut self.exclusive, true);
+        let done = f(self);
+        self.exclusive = before;
+        done
+    }
+
+    /// Begins another look, of one whose last look has entered `entries`.
+    pub(crate) fn resume(&mut self, entries: Entries) {
+        self.entries = entries;
+        self.renew();
+    }
+
+    /// Begins another look: leaves all. Who told the waiter is remembered until the look is [over](Self::looked).
+    pub(crate) fn renew(&mut self) {
+        self.entries.renew();
+    }
+
+    /// The look is over, and has taken what was there or found nothing: whoever told the waiter before it is served.
+    pub(crate) fn looked(&mut self) {
+        self.entries.queues.retain(|entry| !std::mem::take(&mut entry.told));
     }
 
     /// Watches a descriptor of the host, which stays open as long as the watch lives.
@@ -90,16 +127,35 @@ impl<'w> Watch<'w> {
 }
 
 impl Entries {
-    pub(crate) fn enter(&mut self, queue: &Arc<WaitQueue>, waker: &Waker) {
-        let key = queue.enter(waker);
-        self.queues.push((Arc::clone(queue), key));
+    pub(crate) fn enter(&mut self, queue: &Arc<WaitQueue>, waker: &Waker, exclusive: bool) {
+        let key = queue.enter(waker, exclusive);
+        self.queues.push(Entry { queue: Arc::clone(queue), key: Some(key), exclusive, told: false });
+    }
+
+    fn renew(&mut self) {
+        self.host.clear();
+        // Of one that waits in several queues it is not known which of them it will serve.
+        let serves = self.queues.iter().filter(|entry| entry.exclusive).count() == 1;
+        self.queues.retain(|entry| {
+            entry.leave();
+            serves && entry.told
+        });
     }
 }
 
-impl Drop for Entries {
+impl Entry {
+    fn leave(&mut self) {
+        if let Some(key) = self.key.take() {
+            self.told = self.queue.leave(key);
+        }
+    }
+}
+
+impl Drop for Entry {
     fn drop(&mut self) {
-        for (queue, key) in self.queues.drain(..) {
-            queue.leave(key);
+        self.leave();
+        if self.told {
+            self.queue.hand_on();
         }
     }
 }

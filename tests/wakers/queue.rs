@@ -30,6 +30,18 @@ fn wakers_that_panic_keep_nobody_from_being_woken_and_are_told() {
 }
 
 #[test]
+fn who_only_looks_is_woken_by_the_wake_of_one_whoever_panics() {
+    let (kernel, told) = told();
+    let queue = Arc::new(WaitQueue::new());
+    let [(one, first), (other, last)] = [counts(), counts()];
+    let panics = panics_woken();
+    let _entered = [&first, &panics, &last].map(|waker| watch(&queue, waker));
+    kernel.enter(|| queue.wake_one());
+    kernel.enter(|| queue.wake_one());
+    assert_eq!((wakes(&one), wakes(&other), told()), (1, 1, 1), "once each");
+}
+
+#[test]
 fn wakers_that_panic_do_so_for_nobody_who_unwinds() {
     struct Wakes(Arc<WaitQueue>);
     impl Drop for Wakes {

@@ -244,7 +244,7 @@ impl Task {
     #[cold]
     pub(super) fn enter(&self, interrupts: &Arc<WaitQueue>) {
         let mut entries = Box::<Entries>::default();
-        entries.enter(interrupts, self.waker());
+        entries.enter(interrupts, self.waker(), false);
         self.interrupts.set(Arc::as_ptr(interrupts));
         // SAFETY: nothing that runs here uses it: the wakers are the task's own.
         drop(unsafe { &mut *self.rare.interrupts.get() }.replace(entries));
