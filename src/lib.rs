@@ -114,7 +114,7 @@
 //!
 //! Every concurrent protocol is a word or two with named transitions, described at the top of its file
 //! (`lwp/slot.rs`, `proc/lwpcount.rs`, `fd/fdtable.rs`, `table/`, `wait/queue.rs`, `wait/park.rs`, `context/`,
-//! `mux/inbox.rs`, `mux/spawn/packet.rs`, `blocking/latch.rs`, `blocking/waiters.rs`), and has a loom model in `loom-tests/` with a broken twin
+//! `mux/inbox.rs`, `mux/shown.rs`, `mux/spawn/packet.rs`, `blocking/latch.rs`, `blocking/waiters.rs`), and has a loom model in `loom-tests/` with a broken twin
 //! that the model must catch.
 //!
 //! # Source
