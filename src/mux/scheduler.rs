@@ -202,6 +202,10 @@ impl Scheduler {
         task.place.set(u32::try_from(tasks.len()).expect("there are fewer lwps"));
         tasks.push(task);
         let task = &tasks[tasks.len() - 1];
+        // SAFETY: the lwp is held for the task.
+        if unsafe { task.slot.as_ref().is_some_and(|slot| slot.proc().lwps.exiting()) } {
+            self.kill(task);
+        }
         self.count(self.unfinished.get() + usize::from(task.counts()));
         // SAFETY: what an `Arc` holds does not move, and lives until it is dismissed, which its last turn does.
         unsafe { &*Arc::as_ptr(task) }

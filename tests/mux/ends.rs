@@ -84,6 +84,35 @@ fn kill_wakes_the_fibers_and_futures_of_its_process() {
     nothing_left(&kernel);
 }
 
+#[test]
+fn a_task_of_a_process_that_was_killed_before_it_was_spawned_ends_though_it_only_yields() {
+    let (kernel, mut mux) = mux();
+    let spawned = [0, 1].map(|_| lwp(&kernel));
+    for lwp in &spawned {
+        kernel.kill(lwp.pid()).unwrap();
+    }
+    let [first, second] = spawned;
+    let mut ended = [
+        mux.spawn_fiber(first, || {
+            loop {
+                yield_now();
+            }
+        })
+        .unwrap(),
+        mux.spawn(second, async {
+            loop {
+                mux::yield_turn().await;
+            }
+        })
+        .unwrap(),
+    ];
+    mux.run().unwrap();
+    for join in &mut ended {
+        assert!(matches!(join.join(), Err(JoinError::Cancelled)));
+    }
+    nothing_left(&kernel);
+}
+
 /// Tells where and in what process it is dropped.
 struct Tell(Rc<RefCell<Vec<Pid>>>);
 
