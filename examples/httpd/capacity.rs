@@ -22,6 +22,8 @@ pub(crate) struct Capacity {
     pub(crate) threads: usize,
     /// Connections that are served at a time.
     pub(crate) connections: usize,
+    /// How many of them can be sent a file at the same time.
+    pub(crate) files: usize,
 }
 
 impl Capacity {
@@ -34,7 +36,7 @@ impl Capacity {
         // No limit is as good as more than anybody has.
         let of = |limit: Option<u64>| limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
         let capacity = Self::within(of(now.maximum), options)?;
-        let needed = descriptors(capacity.connections);
+        let needed = descriptors(capacity.connections).min(of(now.maximum));
         if of(now.current) < needed {
             let raised = Rlimit { current: Some(needed as u64), maximum: now.maximum };
             setrlimit(Resource::Nofile, raised)
@@ -57,27 +59,39 @@ impl Capacity {
             (Form::Thread, _) => Some(threads),
         };
         let most = most(limit);
-        match asked {
-            Some(asked) if asked > most => Err(format!(
-                "{asked} connections take up to {} descriptors, but the host's limit is {limit} (ulimit -Hn): enough for \
-                 {most}",
-                descriptors(asked)
-            )),
-            None if most == 0 => Err(format!("the host's limit of {limit} descriptors (ulimit -Hn) is too low")),
-            Some(connections) => Ok(Self { form, threads, connections }),
-            None => Ok(Self { form, threads, connections: most.min(CONNECTIONS) }),
-        }
+        let connections = match asked {
+            // Told how many, it takes them if every second can be sent a file, and says so.
+            Some(asked) if asked + asked / 2 + OTHERS > limit => {
+                return Err(format!(
+                    "{asked} connections take {} to {} descriptors, but the host's limit is {limit} (ulimit -Hn): enough \
+                     for {most}",
+                    asked + asked / 2 + OTHERS,
+                    descriptors(asked)
+                ));
+            }
+            None if most == 0 => {
+                return Err(format!("the host's limit of {limit} descriptors (ulimit -Hn) is too low"));
+            }
+            Some(connections) => connections,
+            None => most.min(CONNECTIONS),
+        };
+        let files = (limit.saturating_sub(OTHERS + connections) / (EACH - 1)).min(connections);
+        Ok(Self { form, threads, connections, files })
     }
 }
 
-/// The descriptors of the host that so many connections take, if every second is being sent a file.
+/// What a connection takes that is being sent a file: its own descriptor, the file's, and the one by which that was found. A
+/// file that lies deeper than others takes one more for each directory on the way that nobody else is sent a file from.
+const EACH: usize = 3;
+
+/// The descriptors of the host that so many connections take, if all are being sent a file.
 fn descriptors(connections: usize) -> usize {
-    connections + connections / 2 + OTHERS
+    EACH * connections + OTHERS
 }
 
 /// The connections that so many descriptors are enough for.
 fn most(descriptors: usize) -> usize {
-    descriptors.saturating_sub(OTHERS) / 3 * 2
+    descriptors.saturating_sub(OTHERS) / EACH
 }
 
 #[cfg(test)]
@@ -101,9 +115,16 @@ mod tests {
         let refused = connections(4096, &["--connections", "5000"]).unwrap_err();
         assert!(refused.contains("4096") && refused.contains("5000"), "{refused}");
         let threads = |more: &[&str]| within(9999, &[&["--per-connection", "thread"], more].concat());
-        assert_eq!(threads(&[]), Ok(Capacity { form: Form::Thread, threads: 64, connections: 64 }));
+        assert_eq!(threads(&[]), Ok(Capacity { form: Form::Thread, threads: 64, connections: 64, files: 64 }));
         assert_eq!(threads(&["--threads", "7"]).unwrap().connections, 7);
         assert!(threads(&["--connections", "7"]).is_err());
+    }
+
+    #[test]
+    fn it_knows_how_many_can_be_sent_a_file_at_a_time() {
+        let files = |limit, connections| within(limit, &["--connections", connections]).unwrap().files;
+        assert_eq!((files(usize::MAX, "1000"), files(3128, "1000"), files(2128, "1000")), (1000, 1000, 500));
+        assert_eq!(within(1024, &[]).map(|capacity| capacity.files == capacity.connections), Ok(true));
     }
 
     #[test]

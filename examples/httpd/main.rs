@@ -17,6 +17,7 @@
 //! - `http`: the protocol, without I/O; `page`: what people see;
 //! - `piece`, `input`, `pace`, `descriptor`, `connection`: bytes in and out, with deadlines;
 //! - `refusal`, `file`, `upload`, `tenant`: requests about a tenant's files;
+//! - `log`: what is said on standard error;
 //! - `gate`: how many connections there may be; `server`: processes; `visit`: a connection from its first request to its
 //!   last; `serve`: the fibers or threads that run them;
 //! - `options`, `capacity`, `demo`, and `main`.
@@ -29,6 +30,7 @@ mod file;
 mod gate;
 mod http;
 mod input;
+mod log;
 mod options;
 mod pace;
 mod page;
@@ -42,6 +44,7 @@ mod visit;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
@@ -54,6 +57,8 @@ use capacity::Capacity;
 use options::{Options, TenantDir};
 use server::{Candidate, Server};
 
+/// How long the end waits for what is still to be said.
+const LAST_LINES: Duration = Duration::from_secs(1);
 /// The first tenant's user.
 const FIRST_UID: u32 = 1001;
 
@@ -89,12 +94,22 @@ fn run(options: &Options) -> Result<(), String> {
     let origin = format!("http://{}", server.address());
     let names: Vec<&str> = known.iter().map(|(name, _)| name.as_str()).collect();
     say(&format!("Serving {} on {origin}\n", names.join(", ")));
+    if capacity.files < capacity.connections {
+        let Capacity { connections, files, .. } = capacity;
+        say(&format!(
+            "Of {connections} connections {files} can be sent a file at a time: the host lets it open no more\n"
+        ));
+    }
     if is_demo {
         say(&demo::commands(&origin, &known));
     }
 
     let requests = serve::run(server, &capacity, &mut signals, options)?;
     let left = kernel.usage().procs;
+    match log::finish(LAST_LINES) {
+        0 => {}
+        lost => say(&format!("{lost} lines of the log are lost: nobody has read them\n")),
+    }
     say(&format!("Stopped after {requests} requests; {left} processes left\n"));
     if left == 0 { Ok(()) } else { Err("a process did not end".to_owned()) }
 }

@@ -16,6 +16,7 @@ use signal_hook::iterator::SignalsInfo;
 use super::capacity::Capacity;
 use super::descriptor::Descriptor;
 use super::gate::Pass;
+use super::log;
 use super::options::{Form, Options};
 use super::server::Server;
 use super::visit::Visit;
@@ -55,7 +56,7 @@ fn run_fibers(
 ) -> Result<(), String> {
     let cannot = |errno: Errno| format!("cannot start {} threads: {errno}", capacity.threads);
     let mux = Mux::builder(&server.kernel).name("httpd").stack_size(STACK);
-    let mux = mux.watchdog(options.watchdog, |turn| eprintln!("httpd: {turn}"));
+    let mux = mux.watchdog(options.watchdog, |turn| log::line(&format!("httpd: {turn}")));
     let runtime = Runtime::with(&mux, capacity.threads).map_err(cannot)?;
     let muxes: Arc<[MuxHandle]> = runtime.muxes().into();
     for (number, (mux, lwp)) in muxes.iter().zip(crew(server, capacity).map_err(cannot)?).enumerate() {
@@ -89,7 +90,7 @@ fn run_threads(
                 // Fewer threads than asked for are no reason to serve nobody.
                 Err(error) => {
                     server.gate.set_limit(number);
-                    eprintln!("httpd: only {number} threads: {error}");
+                    log::line(&format!("httpd: only {number} threads: {error}"));
                     break;
                 }
             }

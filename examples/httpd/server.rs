@@ -17,6 +17,7 @@ use super::connection::Timeouts;
 use super::descriptor::Descriptor;
 use super::gate::Gate;
 use super::http::{self, Resource, Response};
+use super::log;
 use super::options::{Form, Options};
 use super::page::{self, Process, Served};
 use super::tenant::Tenant;
@@ -153,7 +154,8 @@ impl Server {
         }
         if !self.wait_for_all(LAST_WAIT, || false) {
             // One is in a call of the host that does not return.
-            eprintln!("httpd: {} connections do not end", self.alive.load(Ordering::Relaxed));
+            log::line(&format!("httpd: {} connections do not end", self.alive.load(Ordering::Relaxed)));
+            log::finish(LAST_WAIT);
             std::process::exit(1);
         }
     }

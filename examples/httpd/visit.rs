@@ -5,7 +5,6 @@
 //! processes do with `SCM_RIGHTS`, and the thread goes on as an lwp of the other. What is read and not yet used stays with
 //! the visit.
 
-use std::io::Write;
 use std::time::Instant;
 
 use lwproc::{OpenFile, SocketAddress, mux};
@@ -15,6 +14,7 @@ use super::descriptor::Descriptor;
 use super::file::{self, Named};
 use super::http::{Body, Form, Framing, Method, Refusal, Request, Resource, Response, Status};
 use super::input::Input;
+use super::log;
 use super::page;
 use super::piece::PIECE;
 use super::refusal::{Trouble, overloaded};
@@ -225,15 +225,13 @@ impl<'s> Visit<'s> {
             SocketAddress::Inet(address) => address.to_string(),
             _ => "-".to_owned(),
         };
-        // One write, so that lines of threads do not mix.
-        let line = format!(
-            "{client} {method} {} {} {} {:.1}ms\n",
+        log::line(&format!(
+            "{client} {method} {} {} {} {:.1}ms",
             target.escape_debug(),
             response.status.code(),
             response.length().unwrap_or(0),
             started.elapsed().as_secs_f64() * 1e3
-        );
-        let _ = std::io::stderr().write_all(line.as_bytes());
+        ));
     }
 }
 

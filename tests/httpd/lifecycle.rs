@@ -159,6 +159,27 @@ fn the_log_has_a_line_per_request_and_no_control_characters() {
 }
 
 #[test]
+fn a_log_that_nobody_reads_stops_nobody_and_what_is_lost_is_counted() {
+    // More than the pipe and those who wait for it hold together.
+    const REQUESTS: usize = 6000;
+    let served = Served::with(&["--log"]);
+    let mut client = Client::new(&served);
+    for _ in 0..REQUESTS {
+        client.send("GET /~alice/hello.txt HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(client.reply().status, 200);
+    }
+    assert_eq!(ask(&served, "GET /~bob/hello.txt", "").status, 200);
+    served.interrupt();
+    let ended = served.end(BOUND);
+    assert!(ended.status.success(), "{}", ended.status);
+    let lost =
+        ended.printed.lines().find_map(|line| line.strip_suffix(" lines of the log are lost: nobody has read them"));
+    let (lost, logged): (usize, usize) = (lost.unwrap().parse().unwrap(), ended.logged.lines().count());
+    // The last line may have come to a part.
+    assert!(lost > 0 && (REQUESTS..=REQUESTS + 2).contains(&(lost + logged)), "{lost} and {logged}");
+}
+
+#[test]
 fn what_it_cannot_start_with_is_said() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
