@@ -3,6 +3,7 @@
 //! Every time is a median over many rounds; each round measures every row of its group once, in a short batch, on one cpu.
 //! Ratios are taken within a round.
 
+#[cfg(boost_fiber)]
 mod apart;
 #[path = "../../../benches/common/mod.rs"]
 mod common;
