@@ -27,6 +27,7 @@ impl Saved {
     ///
     /// # Safety
     /// `home` outlives the task, and does not move.
+    #[cfg_attr(loom, expect(dead_code, reason = "the multiplexer itself is not modelled"))]
     pub(crate) unsafe fn implicit(home: &Home) -> Self {
         Self(Cell::new(home.implicit()))
     }
@@ -53,6 +54,7 @@ impl Saved {
 
     /// The lwp that was current when it was saved.
     #[inline(always)]
+    #[cfg_attr(loom, expect(dead_code, reason = "the multiplexer itself is not modelled"))]
     pub(crate) fn current(&self) -> *const Slot {
         self.0.get().current
     }
@@ -80,6 +82,7 @@ impl Saved {
     /// As for [`end`](Self::end); and the stays that the task was in, which lie on a stack that nobody touches any more, are there
     /// for good.
     #[cold]
+    #[cfg_attr(loom, expect(dead_code, reason = "the multiplexer itself is not modelled"))]
     pub(crate) unsafe fn abandon(home: &Home, panic: &mut Option<Panic>) {
         let mut left = cpu(|cpu| {
             let left = cpu.context();

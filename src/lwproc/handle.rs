@@ -140,6 +140,7 @@ impl Lwp {
     }
 
     /// Its handle.
+    #[cfg_attr(loom, expect(dead_code, reason = "the multiplexer itself is not modelled"))]
     pub(crate) fn handle(&self) -> LwpHandle {
         self.id.handle()
     }
@@ -168,6 +169,7 @@ impl Lwp {
     }
 
     /// Runs `first` in it and releases it, which is held for a task that has not come to be.
+    #[cfg_attr(loom, expect(dead_code, reason = "the multiplexer itself is not modelled"))]
     pub(crate) fn release_held(self, first: impl FnOnce()) {
         let kernel = Arc::clone(self.kernel.inner());
         nest(&kernel, |nested| {
