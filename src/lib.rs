@@ -40,11 +40,12 @@
 //! | is in [`Kernel::enter`] | the implicit context of that kernel |
 //! | has done none of this yet | the implicit context of [`Kernel::global`] |
 //!
-//! A new host thread begins without a context, whoever made it; a fiber or future of a [multiplexer](mux) begins in the lwp that it
-//! was spawned with, and is as good as a host thread in all of this. What is current in a context, or was put aside in it by an
-//! `enter`, *runs*: nobody else can switch to it. What a context lets go of (by a switch away, by its end) is anybody's who has the
-//! id. A context keeps the memory of the kernel that it is in. A handle ([`LwpId`]) is never an address: stale, invented and
-//! foreign ones are recognized.
+//! A new host thread begins without a context, whoever made it; a fiber or future of a [multiplexer](mux) begins in the lwp
+//! that it was spawned with, and is as good as a host thread in all of this. What is current in a context, or was put aside in
+//! it by an `enter`, *runs*: nobody else can switch to it. What a context lets go of (by a switch away, by its end) is
+//! anybody's who has the id. An `enter` that a coroutine of others is suspended in ends in the context in which it began, or is
+//! [fatal](FatalKind::OutOfOrder). A context keeps the memory of the kernel that it is in. A handle ([`LwpId`]) is never an
+//! address: stale, invented and foreign ones are recognized.
 //!
 //! A [`Lwp`] has one owner. Others who know its id may switch to it while it rests; an owner that goes meanwhile leaves its end to
 //! whoever runs it then.

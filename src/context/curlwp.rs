@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::id::LwpId;
 use crate::kernel::{Fatal, FatalKind, Inner};
 use crate::lwp::Slot;
+use crate::panics;
 use crate::sync::host_local;
 
 /// What a host thread or task runs.
@@ -142,6 +143,14 @@ host_local! {
 #[inline(always)]
 pub(crate) fn cpu<R>(f: impl FnOnce(&Cpu) -> R) -> R {
     CPU.with(f)
+}
+
+/// Reports that a stay in `kernel` ends in another context than its own, and aborts: others may point to the place where the
+/// stay is, which goes when it ends, so that no hook's panic may go on.
+#[cold]
+pub(crate) fn out_of_order(kernel: &Inner) -> ! {
+    panics::contain(|| fatal(kernel, FatalKind::OutOfOrder));
+    std::process::abort()
 }
 
 /// Reports a fatal error of the calling thread in `kernel`, and aborts.

@@ -157,9 +157,10 @@ host_local! {
 }
 
 impl ThreadEnd {
-    /// A thread that ends while it is bound gives its lwp back: anyone may switch to it.
+    /// A thread that ends while it is bound gives its lwp back: anyone may switch to it. A stay that a coroutine of others is
+    /// suspended in goes on with it: it ends when that is dropped, or was forgotten with what it holds.
     fn leave(&self) {
-        if !self.0.replace(false) {
+        if !self.0.replace(false) || cpu(|cpu| !cpu.context().home.is_null()) {
             return;
         }
         let left = cpu(|cpu| {

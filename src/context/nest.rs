@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::ptr;
 use std::sync::Arc;
 
-use super::curlwp::{Home, cpu};
+use super::curlwp::{Home, cpu, out_of_order};
 use super::leave::{leave, let_go, watch_thread_end};
 use crate::id::LwpHandle;
 use crate::kernel::Inner;
@@ -12,7 +12,8 @@ use crate::lwp::Slot;
 use crate::panics::go_on;
 
 /// Runs `f` in the kernel's implicit context, with the former context put aside, and restores that whatever happens; then
-/// whatever lwp is current is let go of. What was put aside goes on to hold its lwp.
+/// whatever lwp is current is let go of. What was put aside goes on to hold its lwp. Where its end comes in another context
+/// than its own, which takes a coroutine of others, that is fatal.
 #[inline]
 pub(crate) fn nest<R>(kernel: &Arc<Inner>, f: impl FnOnce(&Nested<'_>) -> R) -> R {
     let nested = Nested { kernel, home: Home::new(kernel), own: Cell::new(None) };
@@ -70,10 +71,13 @@ impl Drop for Nested<'_> {
     fn drop(&mut self) {
         let left = cpu(|cpu| {
             let left = cpu.context();
+            // Coroutines of others may have gone on with a stay elsewhere, or after one that is under way still.
+            if !ptr::eq(left.home, &self.home) {
+                out_of_order(self.kernel);
+            }
             cpu.set_context(self.home.aside.get());
             left
         });
-        debug_assert!(ptr::eq(left.home, &self.home));
         if left.is_in(self.kernel) && !self.kernel.halted() {
             // SAFETY: the context had a lwp, in this kernel, which is there.
             let slot = unsafe { &*left.current };

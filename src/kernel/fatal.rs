@@ -41,6 +41,10 @@ pub enum FatalKind {
     AlreadyEnding,
     /// A file's drop or an exit hook left the lwp that was being released, and did not come back.
     LeftWhileEnding,
+    /// An `enter`, or the run or drop of a [`Mux`](crate::Mux), ended in another context than its own: a coroutine of others was
+    /// suspended in the midst of it, and went on elsewhere, or while something was under way that began after it. The host
+    /// process aborts even if the hook panics.
+    OutOfOrder,
 }
 
 impl fmt::Display for FatalKind {
@@ -50,6 +54,7 @@ impl fmt::Display for FatalKind {
             Self::NothingToRelease => f.write_str("releaselwp without a dedicated lwp"),
             Self::AlreadyEnding => f.write_str("releaselwp by a lwp that is being released"),
             Self::LeftWhileEnding => f.write_str("a file or an exit hook left the lwp that was being released"),
+            Self::OutOfOrder => f.write_str("an enter or a multiplexer ended in another context than its own"),
         }
     }
 }

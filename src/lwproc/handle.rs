@@ -110,7 +110,7 @@ impl Lwp {
     ///
     /// # Fatal
     /// Where [`try_enter`](Self::try_enter) is an error, which takes a [`Kernel::switch`] to this lwp's id elsewhere, or
-    /// its release there.
+    /// its release there. [`FatalKind::OutOfOrder`](crate::FatalKind::OutOfOrder), which takes coroutines of others in `f`.
     #[inline]
     pub fn enter<R>(&mut self, f: impl FnOnce() -> R) -> R {
         match self.try_enter(f) {
@@ -123,6 +123,9 @@ impl Lwp {
     ///
     /// # Errors
     /// [`SwitchError::Running`] or [`SwitchError::Stale`].
+    ///
+    /// # Fatal
+    /// [`FatalKind::OutOfOrder`](crate::FatalKind::OutOfOrder).
     #[inline]
     pub fn try_enter<R>(&mut self, f: impl FnOnce() -> R) -> std::result::Result<R, SwitchError> {
         let slot = self.slot().ok_or(SwitchError::Stale)?;

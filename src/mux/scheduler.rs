@@ -17,7 +17,7 @@ use super::stack::StackPool;
 use super::task::ending::Ending;
 use super::task::queue::RunQueue;
 use super::task::{Birth, Body, FiberKind, Message, Remote, Task};
-use crate::context::curlwp::{Context, Cpu, Home, cpu};
+use crate::context::curlwp::{Context, Cpu, Home, cpu, out_of_order};
 use crate::context::saved::Saved;
 use crate::kernel::Kernel;
 use crate::lwp::SwitchError;
@@ -98,6 +98,10 @@ impl<'s> Entered<'s> {
 
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
+        // A coroutine of others may have gone on with this while another is entered over it.
+        if !ptr::eq(SCHEDULER.with(Cell::get), self.scheduler) {
+            out_of_order(self.scheduler.kernel.inner());
+        }
         self.scheduler.unwinding.set(self.scheduler.unwinding.get() - self.unwinding);
         SCHEDULER.with(|cell| cell.set(self.before));
         cpu(|cpu| cpu.set_context(self.context));

@@ -1,6 +1,8 @@
 //! `sys::aio`: the calls that wait, as futures; polled by hand, blocked on by host threads and fibers, in a multiplexer.
 
 mod alone;
+#[path = "../common/apart.rs"]
+mod apart;
 mod by_hand;
 mod coroutines;
 mod mux;
