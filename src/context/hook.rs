@@ -1,8 +1,9 @@
 //! How a panic that nobody sees comes to the hook of the current kernel.
 
+use std::any::Any;
+
 use super::curlwp::cpu;
 use crate::kernel::Inner;
-use std::any::Any;
 
 /// Tells the hook of the kernel that the calling context is in, if it is in one that has a hook.
 pub(crate) fn tell(panic: &(dyn Any + Send)) {

@@ -138,6 +138,13 @@ impl Slot {
         now.generation() == word.generation() && now.state() != State::Free
     }
 
+    /// The process of the lwp that `handle` names, if that lives.
+    #[cfg_attr(loom, expect(dead_code, reason = "the multiplexer itself is not modelled"))]
+    pub(crate) fn pid_of(&self, handle: LwpHandle) -> Option<Pid> {
+        let (word, pid) = (self.word(), self.pid());
+        (word.generation() == handle.generation() && self.still_lives(word)).then_some(pid)
+    }
+
     /// Starts the slot's next lwp, running on host thread `host`. The caller holds the slot's index.
     pub(crate) fn start(&self, index: u32, proc: *const Proc, pid: Pid, host: u32) {
         // Relaxed: the index's last holder freed the slot before giving the index back.
@@ -157,11 +164,8 @@ impl Slot {
     /// Takes the lwp that `handle` names, for host thread `host`.
     #[inline]
     pub(crate) fn claim(&self, handle: LwpHandle, host: u32) -> Result<(), SwitchError> {
-        match self.take(Word::new(handle.generation(), State::Idle), State::Running) {
-            Ok(()) => {
-                self.host.store(host, Ordering::Relaxed);
-                Ok(())
-            }
+        match self.take(Word::new(handle.generation(), State::Idle), State::Running, host) {
+            Ok(()) => Ok(()),
             Err(_) => self.claim_owned(handle, host),
         }
     }
@@ -175,11 +179,8 @@ impl Slot {
                 State::Idle => State::Running,
                 _ => return Err(self.why_unclaimed(handle, seen)),
             };
-            match self.take(seen, running) {
-                Ok(()) => {
-                    self.host.store(host, Ordering::Relaxed);
-                    return Ok(());
-                }
+            match self.take(seen, running, host) {
+                Ok(()) => return Ok(()),
                 Err(now) if now.generation() == handle.generation() => seen = now,
                 Err(_) => return Err(SwitchError::Stale),
             }
@@ -188,21 +189,22 @@ impl Slot {
 
     /// As [`claim`](Self::claim), for somebody who is to own it: not one that is owned.
     pub(crate) fn claim_unowned(&self, handle: LwpHandle, host: u32) -> Result<(), SwitchError> {
-        match self.take(Word::new(handle.generation(), State::Idle), State::Running) {
-            Ok(()) => {
-                self.host.store(host, Ordering::Relaxed);
-                Ok(())
-            }
+        match self.take(Word::new(handle.generation(), State::Idle), State::Running, host) {
+            Ok(()) => Ok(()),
             Err(now) if now == Word::new(handle.generation(), State::IdleOwned) => Err(SwitchError::Owned),
             Err(now) => Err(self.why_unclaimed(handle, now)),
         }
     }
 
+    /// Takes the lwp from what it is seen as, for host thread `host`. Answers what it is where that is something else.
     #[inline(always)]
-    fn take(&self, idle: Word, running: State) -> Result<(), Word> {
+    fn take(&self, idle: Word, running: State, host: u32) -> Result<(), Word> {
         // Acquire: pairs with the Release in `let_go` and `own`: all that the last holder did comes before what this one does.
         match self.word.compare_exchange(idle.0, idle.with(running).0, Ordering::Acquire, Ordering::Relaxed) {
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                self.host.store(host, Ordering::Relaxed);
+                Ok(())
+            }
             Err(now) => Err(Word(now)),
         }
     }

@@ -55,34 +55,31 @@ impl Scheduler {
     pub(super) fn look_for_killed(&self) {
         // Relaxed: seen later, it is seen in time.
         let kills = self.kernel.inner().kills.load(Ordering::Relaxed);
-        let (seen, next) = self.kills.get();
-        if kills != seen || next != usize::MAX {
-            self.look_for_killed_from(kills, if kills == seen { next } else { 0 });
+        let (seen, left) = self.kills.get();
+        if kills != seen || left != 0 {
+            self.look_for_killed_among(kills, if kills == seen { left } else { usize::MAX });
         }
     }
 
+    /// Looks through the last of the first `left` tasks. From the end: one that moves to the front meanwhile, since another is
+    /// dismissed, was looked at.
     #[cold]
-    fn look_for_killed_from(&self, kills: u32, next: usize) {
+    fn look_for_killed_among(&self, kills: u32, left: usize) {
         let guard = table::pin();
         let inner = self.kernel.inner();
         // SAFETY: nothing here runs anybody else's code.
         let tasks = unsafe { &*self.tasks.get() };
-        // A task that moves to the front of what is left meanwhile, since another is dismissed, is missed: so from the end.
-        let left = if next == 0 { tasks.len() } else { (next - 1).min(tasks.len()) };
-        for task in tasks[left.saturating_sub(LOOKS)..left].iter().filter(|task| task.ending.get() == Ending::No) {
+        let end = left.min(tasks.len());
+        let left = end.saturating_sub(LOOKS);
+        for task in tasks[left..end].iter().filter(|task| task.ending.get() == Ending::No) {
             // SAFETY: the slot is the kernel's.
-            let Some(slot) = (unsafe { task.slot.as_ref() }) else { continue };
-            let word = slot.word();
-            let pid = slot.pid();
-            let lives = word.generation() == task.handle.generation() && slot.still_lives(word);
-            let exiting = inner.procs.get(pid, &guard).is_some_and(|proc| proc.lwps.exiting());
-            if lives && exiting {
+            let pid = unsafe { task.slot.as_ref() }.and_then(|slot| slot.pid_of(task.handle));
+            if pid.and_then(|pid| inner.procs.get(pid, &guard)).is_some_and(|proc| proc.lwps.exiting()) {
                 self.kill(task);
                 self.queue.enqueue(task);
             }
         }
-        let left = left.saturating_sub(LOOKS);
-        self.kills.set((kills, if left == 0 { usize::MAX } else { left + 1 }));
+        self.kills.set((kills, left));
     }
 
     /// Ends a task that has not finished and does not run, in its context: its future is dropped, its fiber unwound.
@@ -121,7 +118,7 @@ impl Scheduler {
     /// never dropped; but what it owes is given, and what it held is let go of.
     #[cold]
     fn abandon(&self, task: &Task) {
-        if task.unwinding.get() == Unwinding::Midway || std::thread::panicking() && self.unwinding.get() == 0 {
+        if task.unwinding.get() == Unwinding::Midway || self.unwinds() {
             // The host thread counts as unwinding for good.
             self.unwinding.set(self.unwinding.get() + 1);
         }

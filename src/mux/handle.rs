@@ -46,7 +46,8 @@ impl MuxHandle {
     /// As [`Mux::spawn`](super::Mux::spawn), from any host thread.
     ///
     /// # Errors
-    /// As there, and [`SpawnErrorKind::Closed`](super::SpawnErrorKind::Closed): the multiplexer was dropped. Dropped after that, it cancels the task.
+    /// As there, and [`SpawnErrorKind::Closed`](super::SpawnErrorKind::Closed): the multiplexer was dropped. Dropped after
+    /// that, it cancels the task.
     pub fn spawn<F>(&self, lwp: Lwp, future: F) -> Result<JoinHandle<F::Output>, SpawnError>
     where
         F: Future<Output: Send> + Send + 'static,

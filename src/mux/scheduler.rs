@@ -46,7 +46,7 @@ pub(super) struct Scheduler {
     /// How many unwind that are not the one whose turn it is: those who are suspended in it, and the host thread itself when
     /// it runs this in the midst of that.
     pub(super) unwinding: Cell<u32>,
-    /// How many processes had been killed when the tasks were last looked through for theirs, and which is next to look at.
+    /// How many processes had been killed when the tasks were last looked through for theirs, and how many are left to look at.
     pub(super) kills: Cell<(u32, usize)>,
     pub(super) stacks: RefCell<StackPool>,
     pub(super) reactor: Reactor,
@@ -130,7 +130,7 @@ impl Scheduler {
             spare: UnsafeCell::default(),
             unfinished: Cell::new(0),
             unwinding: Cell::new(0),
-            kills: Cell::new((0, usize::MAX)),
+            kills: Cell::new((0, 0)),
             stacks: RefCell::new(stacks),
             reactor,
             timers: Timers::default(),

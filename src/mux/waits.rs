@@ -5,7 +5,7 @@ use std::task::Waker;
 use std::time::Instant;
 
 use super::scheduler::Scheduler;
-use super::task::ending::{Cancelled, Order, Unwinding as Unwound};
+use super::task::ending::{Cancelled, Order, Unwound};
 use super::task::{Task, Unwinding};
 use crate::errno::{Errno, Result};
 use crate::wait::driver::{Armed, Driver, Place};
@@ -22,6 +22,12 @@ impl Scheduler {
             self.queue.enqueue(task);
             self.suspend(task);
         }
+    }
+
+    /// Whether what runs unwinds, and nobody else does on this host thread.
+    #[inline]
+    pub(super) fn unwinds(&self) -> bool {
+        std::thread::panicking() && self.unwinding.get() == 0
     }
 
     /// Before the fiber that runs waits.
@@ -88,7 +94,7 @@ impl Scheduler {
         // SAFETY: its body stays as long as it runs.
         let Some((fiber, unwinds)) = (unsafe { task.fiber() }) else { return Err(Errno::EINTR) };
         let midway = match task.unwinding.get() {
-            Unwinding::No => std::thread::panicking() && self.unwinding.get() == 0,
+            Unwinding::No => self.unwinds(),
             _ => std::thread::panicking(),
         };
         match Cancelled::waits(&task.ending, unwinds && !midway) {
@@ -128,8 +134,7 @@ impl Driver for Scheduler {
 
     fn give_up(&self) {
         // What unwinds would be told `EINTR` by its first wait, and this is none.
-        let unwinds = std::thread::panicking() && self.unwinding.get() == 0;
-        if let Some(task) = self.queue.fiber().filter(|_| !unwinds) {
+        if let Some(task) = self.queue.fiber().filter(|_| !self.unwinds()) {
             self.yield_fiber(task);
         }
     }

@@ -174,11 +174,7 @@ impl Entry {
     fn process(&self, lwp: Option<LwpId>) -> Option<(Pid, String)> {
         let kernel = self.kernel.upgrade()?;
         let pid = match lwp {
-            Some(lwp) => {
-                let slot = kernel.lwps.slot(lwp.handle())?;
-                let (word, pid) = (slot.word(), slot.pid());
-                (word.generation() == lwp.handle().generation() && slot.still_lives(word)).then_some(pid)?
-            }
+            Some(lwp) => kernel.lwps.slot(lwp.handle())?.pid_of(lwp.handle())?,
             None => Pid::INIT,
         };
         let guard = table::pin();

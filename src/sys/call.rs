@@ -51,8 +51,8 @@ fn wait_for<C: Call>(mut call: C) -> Result<C::Output> {
     }
 }
 
-/// Sees through what `begin` gives, as one of the calls that a turn has. It begins, and takes hold of what it works on, when it is first polled. Dropped, it has
-/// left whatever it waited for.
+/// Sees through what `begin` gives, as one of the calls that a turn has. It begins, and takes hold of what it works on, when
+/// it is first polled. Dropped, it has left whatever it waited for.
 pub(super) async fn future<C: Call>(begin: impl FnOnce() -> Result<C>) -> Result<C::Output> {
     let mut call = begin()?;
     turn::spend_async().await;

@@ -159,3 +159,52 @@ impl Drop for Entry {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Wake, Waker};
+
+    use super::Watch;
+    use crate::wait::queue::WaitQueue;
+
+    struct Count {
+        wakes: AtomicUsize,
+        panics: bool,
+    }
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.wakes.fetch_add(1, Ordering::Relaxed);
+            assert!(!self.panics, "a waker of the embedder's");
+        }
+    }
+
+    fn count(panics: bool) -> (Arc<Count>, Waker) {
+        let count = Arc::new(Count { wakes: AtomicUsize::new(0), panics });
+        (Arc::clone(&count), Waker::from(count))
+    }
+
+    #[test]
+    fn wakers_that_panic_keep_no_other_from_being_woken() {
+        let queue = Arc::new(WaitQueue::new());
+        let waiters = [count(false), count(true), count(true), count(false)];
+        let mut watches: Vec<Watch<'_>> = waiters.iter().map(|(_, waker)| Watch::new(waker)).collect();
+        watches.iter_mut().for_each(|watch| watch.queue(&queue));
+        queue.wake_all();
+        queue.wake_all();
+        assert!(waiters.iter().all(|(count, _)| count.wakes.load(Ordering::Relaxed) == 1));
+    }
+
+    #[test]
+    fn who_has_left_is_not_woken() {
+        let queue = Arc::new(WaitQueue::new());
+        let (counted, waker) = count(false);
+        let mut watch = Watch::new(&waker);
+        watch.queue(&queue);
+        drop(watch);
+        queue.wake_all();
+        assert_eq!(counted.wakes.load(Ordering::Relaxed), 0);
+    }
+}

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::ptr;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
@@ -21,7 +22,7 @@ const LARGE: usize = 1 << 10;
 /// What is made a task of for a future.
 pub(in crate::mux) fn future<F: Future + 'static>(mut charge: Charge<F::Output>, future: F) -> Birth {
     let (slot, handle) = charge.begin();
-    let packet = ptr::from_ref(&**charge.packet()).cast();
+    let packet = Arc::as_ptr(charge.packet()).cast();
     let future = Box::pin(Charged { future: Some(future), charge: Some(charge) });
     let ahead = ptr::from_ref(&*future).cast();
     Birth { body: Body::Future(future), slot, handle, packet, ahead }
@@ -35,7 +36,7 @@ pub(in crate::mux) fn fiber<T: 'static>(
     kind: FiberKind,
 ) -> Birth {
     let (slot, handle) = charge.begin();
-    let packet = ptr::from_ref(&**charge.packet()).cast();
+    let packet = Arc::as_ptr(charge.packet()).cast();
     let fiber = if size_of_val(&f) > LARGE {
         let f: Box<dyn FnOnce() -> T> = Box::new(f);
         begun(stack, charge, f)
@@ -75,10 +76,7 @@ impl<T, F: FnOnce() -> T> Begun<F, T> {
         if let Some(charge) = unsafe { &mut *owing } {
             if cancelled {
                 // Taken by those who want it no more: what it was unwound with, most often.
-                match result {
-                    Ok(value) => panics::contain(|| drop(value)),
-                    Err(unwound) => panics::contain(|| drop(unwound)),
-                }
+                panics::contain(|| drop(result));
             } else {
                 charge.discharge(result);
             }

@@ -1,6 +1,5 @@
 //! What a task is charged with: its lwp, and the result that it owes.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::Arc;
 
@@ -59,7 +58,7 @@ impl<T> Charge<T> {
 
     /// Drops what was to run, in the lwp, of a task that never came to be.
     pub(in crate::mux) fn cancel<F>(mut self, f: F) {
-        panics::tell_any(self.release_after(|| panics::contain(|| drop(f))));
+        self.drop_in_lwp(f);
     }
 
     /// The lwp back, of a task that never came to be and whose handle nobody has.
@@ -72,8 +71,12 @@ impl<T> Charge<T> {
 
     /// Ends a fiber for which there is no stack, as [`cancel`](Self::cancel) does.
     pub(in crate::mux) fn no_stack<F>(mut self, error: Errno, f: F) {
-        panics::tell_any(self.release_after(|| panics::contain(|| drop(f))));
+        self.drop_in_lwp(f);
         self.deliver(Err(JoinError::NoStack(error)));
+    }
+
+    fn drop_in_lwp<F>(&mut self, f: F) {
+        panics::tell_any(self.release_after(|| panics::contain(|| drop(f))));
     }
 
     /// Answers the panic of what ended with it.
@@ -84,7 +87,9 @@ impl<T> Charge<T> {
     fn release_after(&mut self, first: impl FnOnce()) -> Option<Panic> {
         let lwp = self.lwp.take()?;
         let held = std::mem::take(&mut self.held);
-        catch_unwind(AssertUnwindSafe(|| if held { lwp.release_held(first) } else { drop(lwp) })).err()
+        let mut panic = None;
+        panics::catch(|| if held { lwp.release_held(first) } else { drop(lwp) }, &mut panic);
+        panic
     }
 
     fn deliver(&mut self, result: Result<T, JoinError>) {

@@ -81,7 +81,7 @@ impl Cancelled {
 
 /// What a cancelled fiber is unwound with.
 #[derive(Debug)]
-pub(in crate::mux) struct Unwinding;
+pub(in crate::mux) struct Unwound;
 
 #[cfg(test)]
 mod tests {
