@@ -9,7 +9,7 @@ use super::answer::call;
 use super::memory;
 use crate::errno::Errno;
 use crate::fd::{DirEntry, FileKind};
-use crate::sys::{self, Taken};
+use crate::sys;
 
 /// Where the name begins.
 const NAME: usize = offset_of!(libc::dirent, d_name);
@@ -27,12 +27,12 @@ pub unsafe extern "C" fn rump_sys_getdents(fd: c_int, buf: *mut c_char, len: usi
         let buf = unsafe { memory::bytes_mut(buf.cast(), len) }?;
         let mut written = 0;
         let mut full = false;
-        sys::each_dirent(fd, |entry, next| {
+        sys::each_dirent(fd, usize::MAX, |entry, next| {
             let room = &mut buf[written..];
             let len = length_of(&entry);
             if room.len() < len {
                 full = true;
-                return ControlFlow::Break(Taken::No);
+                return ControlFlow::Break(());
             }
             put(&mut room[..len], &entry, next);
             written += len;

@@ -1,5 +1,6 @@
 //! Open file descriptions: a file, an offset and status flags, shared by all descriptors made from one open.
 
+use std::any::Any;
 use std::cell::UnsafeCell;
 use std::fmt;
 use std::mem::ManuallyDrop;
@@ -8,10 +9,11 @@ use std::ptr::NonNull;
 use crossbeam_epoch::{Guard, Owned, Shared};
 use parking_lot::{Mutex, MutexGuard};
 
-use super::{File, OpenFlags};
-use crate::errno::Result;
+use super::{File, HostFile, OpenFlags};
+use crate::errno::{Errno, Result};
 use crate::sync::{AtomicU32, AtomicUsize, Ordering, add_reference, check_references, fence};
 use crate::table;
+use crate::wait::nowait;
 
 /// What an [`OpenFile`] refers to. The file is dropped with the last holder, at once; this memory after that, when no
 /// thread can be looking at it any more.
@@ -20,6 +22,8 @@ pub(super) struct Description {
     holders: AtomicUsize,
     /// *Atomic*: the access mode, which never changes, and the status flags.
     flags: AtomicU32,
+    /// Whether the file is on a disk of the host's, or a network: its calls may take long.
+    pooled: bool,
     /// Where the next read or write begins.
     offset: Mutex<u64>,
     /// Valid as long as `holders` is not 0; taken by the last holder.
@@ -51,9 +55,16 @@ impl OpenFile {
 
     /// Opens `file`, at offset 0.
     pub fn new(file: Box<dyn File>, flags: OpenFlags) -> Self {
+        let pooled = (&*file as &dyn Any).downcast_ref().is_some_and(HostFile::may_take_long);
+        Self::with(file, flags, pooled)
+    }
+
+    /// Opens `file`, which is on a disk of the host's or a network if it is `pooled`: none of an embedder's code is in it then.
+    pub(crate) fn with(file: Box<dyn File>, flags: OpenFlags, pooled: bool) -> Self {
         let description = Owned::new(Description {
             holders: AtomicUsize::new(1),
             flags: AtomicU32::new((flags & Self::KEPT).bits()),
+            pooled,
             offset: Mutex::new(0),
             file: UnsafeCell::new(ManuallyDrop::new(file)),
         });
@@ -138,10 +149,24 @@ impl OpenFile {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |old| Some(old & OpenFlags::ACCMODE.bits() | changed));
     }
 
-    /// The offset, held until the guard goes: reads and writes at the offset take turns.
+    /// Whether a call on it may take the host long, and is one for the pool under a multiplexer.
     #[inline]
-    pub(crate) fn offset(&self) -> MutexGuard<'_, u64> {
-        self.description().offset.lock()
+    pub(crate) fn pooled(&self) -> bool {
+        self.description().pooled
+    }
+
+    /// The offset, held until the guard goes: reads and writes at the offset take turns.
+    ///
+    /// # Errors
+    /// `EAGAIN`: it is held, by one that may take long, and this is not to wait.
+    #[inline]
+    pub(crate) fn offset(&self) -> Result<MutexGuard<'_, u64>> {
+        let offset = &self.description().offset;
+        match offset.try_lock() {
+            Some(held) => Ok(held),
+            None if nowait::asked() => Err(Errno::EAGAIN),
+            None => Ok(offset.lock()),
+        }
     }
 }
 

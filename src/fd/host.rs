@@ -21,12 +21,15 @@ use crate::errno::{Errno, Result};
 use crate::sync::{AtomicBool, Ordering};
 use crate::wait::events::Events;
 use crate::wait::hostfd::HostFd;
+use crate::wait::nowait;
 use crate::wait::watch::Watch;
 
 /// `RWF_NOSIGNAL` of Linux 6.18: `EPIPE` without the signal.
 const NOSIGNAL: ReadWriteFlags = ReadWriteFlags::from_bits_retain(0x100);
 /// The offset of preadv2(2) and pwritev2(2) that means the description's own.
 const OWN_OFFSET: u64 = u64::MAX;
+/// In units of this, in bytes, the host has a file in its cache or not.
+const PAGE: u64 = 4096;
 
 /// Any descriptor of the host as a file: regular files, directories, pipes, terminals, sockets, devices.
 ///
@@ -120,6 +123,11 @@ impl HostFile {
         Self { fd: Arc::new(fd.into()), class: Class::Socket { tcp }, nowait: AtomicBool::new(true) }
     }
 
+    /// Whether its calls wait for a disk or a network, of which poll(2) says nothing.
+    pub(crate) fn may_take_long(&self) -> bool {
+        matches!(self.class, Class::Positioned { .. } | Class::Directory(_))
+    }
+
     /// What poll(2) says now.
     fn ready(&self, events: Events) -> Result<Events> {
         let mut fds = [PollFd::from_borrowed_fd(self.as_fd(), PollFlags::from_bits_retain(events.bits() as u16))];
@@ -147,6 +155,37 @@ impl HostFile {
                 None
             }
             done => Some(done),
+        }
+    }
+
+    /// Reads what the host has in its cache, to the end of the file or of `buf`.
+    ///
+    /// # Errors
+    /// `EAGAIN`: it does not have all of it, or cannot say.
+    fn read_cached(&self, buf: &mut [u8], at: u64) -> Result<usize> {
+        let mut all = 0;
+        loop {
+            let (rest, from) = (&mut buf[all..], at + all as u64);
+            let attempt = || rustix::io::preadv2(&self.fd, &mut [IoSliceMut::new(rest)], from, ReadWriteFlags::NOWAIT);
+            let read = self.without_waiting(attempt).unwrap_or(Err(Errno::EAGAIN))?;
+            all += read;
+            // What it does not have begins with a page; the file may end with one.
+            if read == 0 || all == buf.len() || !(at + all as u64).is_multiple_of(PAGE) {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Writes all of `buf`, or what will be written again.
+    ///
+    /// # Errors
+    /// `EAGAIN`: it would wait, or cannot say.
+    fn write_cached(&self, buf: &[u8], at: u64) -> Result<usize> {
+        let attempt = || rustix::io::pwritev2(&self.fd, &[IoSlice::new(buf)], at, ReadWriteFlags::NOWAIT);
+        match self.without_waiting(attempt) {
+            Some(Ok(written)) if written == buf.len() => Ok(written),
+            Some(Err(error)) => Err(error),
+            _ => Err(Errno::EAGAIN),
         }
     }
 
@@ -181,6 +220,7 @@ impl HostFile {
 impl File for HostFile {
     fn read_at(&self, buf: &mut [u8], at: u64) -> Result<usize> {
         match self.class {
+            Class::Positioned { .. } if nowait::asked() => self.read_cached(buf, at),
             Class::Positioned { .. } => retry(|| rustix::io::pread(&self.fd, &mut *buf, at)),
             Class::Unpositioned => retry(|| rustix::io::read(&self.fd, &mut *buf)),
             Class::Directory(_) => Err(Errno::EISDIR),
@@ -207,6 +247,7 @@ impl File for HostFile {
 
     fn write_at(&self, buf: &[u8], at: u64) -> Result<usize> {
         match self.class {
+            Class::Positioned { .. } if nowait::asked() => self.write_cached(buf, at),
             Class::Positioned { .. } => retry(|| rustix::io::pwrite(&self.fd, buf, at)),
             Class::Unpositioned => retry(|| rustix::io::write(&self.fd, buf)),
             Class::Directory(_) => Err(Errno::EISDIR),
@@ -229,6 +270,7 @@ impl File for HostFile {
         let Class::Positioned { appending } = &self.class else {
             return Ok((self.write_at(buf, 0)?, 0));
         };
+        nowait::may_wait()?;
         let _appending = appending.lock();
         let written = retry(|| rustix::io::pwritev2(&self.fd, &[IoSlice::new(buf)], 0, ReadWriteFlags::APPEND))?;
         Ok((written, self.stat()?.size))
@@ -261,14 +303,19 @@ impl File for HostFile {
     }
 
     fn stat(&self) -> Result<Stat> {
+        if self.may_take_long() {
+            nowait::may_wait()?;
+        }
         Ok(stat_of(&rustix::fs::fstat(&self.fd)?))
     }
 
     fn set_len(&self, len: u64) -> Result<()> {
+        nowait::may_wait()?;
         retry(|| rustix::fs::ftruncate(&self.fd, len))
     }
 
     fn sync(&self) -> Result<()> {
+        nowait::may_wait()?;
         retry(|| rustix::fs::fsync(&self.fd))
     }
 
@@ -276,6 +323,7 @@ impl File for HostFile {
         let Class::Directory(dir) = &self.class else {
             return Err(Errno::ENOTDIR);
         };
+        nowait::may_wait()?;
         let mut dir = dir.lock();
         // A description of its own: positions of the one that was handed in stay as they are.
         let (mut listing, next) = match dir.take() {

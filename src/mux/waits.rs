@@ -5,7 +5,7 @@ use std::task::Waker;
 use std::time::Instant;
 
 use super::scheduler::Scheduler;
-use super::task::ending::{Cancelled, Order, Unwound};
+use super::task::ending::{Cancelled, Ending, Order, Unwound};
 use super::task::{Task, Unwinding};
 use crate::errno::{Errno, Result};
 use crate::wait::driver::{Armed, Driver, Place};
@@ -141,6 +141,10 @@ impl Driver for Scheduler {
 
     fn cancelled(&self) -> bool {
         self.queue.fiber().is_some_and(|task| task.ending.get().is_cancelled())
+    }
+
+    fn ends(&self) -> bool {
+        self.queue.running().is_some_and(|task| task.ending.get() != Ending::No)
     }
 
     fn suspended(&self) -> u64 {

@@ -33,14 +33,17 @@
 //! ```
 
 use std::io::{IoSlice, IoSliceMut};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::call::future;
+use super::descriptors::open_async;
 use super::poll::{PollFd, polling};
-use super::{data, socket, time};
+use super::{AT_FDCWD, data, file, names, socket, time};
 use crate::errno::Result;
-use crate::fd::{OpenFlags, SocketAddress};
-use crate::id::Fd;
+use crate::fd::{DirEntry, OpenFlags, SocketAddress, Stat};
+use crate::id::{Fd, Mode};
 
 /// [`sys::read`](super::read) as a future. Dropped before it is ready, it has taken nothing.
 ///
@@ -90,6 +93,134 @@ pub async fn pwrite(fd: Fd, buf: &[u8], at: u64) -> Result<usize> {
 /// As there, and as [above](self).
 pub async fn writev(fd: Fd, bufs: &[IoSlice<'_>]) -> Result<usize> {
     future(|| data::writing_each(fd, bufs)).await
+}
+
+/// [`sys::open`](super::open) as a future. Dropped before it is ready, it has opened nothing, and may have made the file.
+///
+/// # Errors
+/// As there, and as [above](self).
+pub async fn open(path: impl AsRef<Path>, flags: OpenFlags, mode: Mode) -> Result<Fd> {
+    open_async(AT_FDCWD, path.as_ref(), flags, mode).await
+}
+
+/// [`sys::openat`](super::openat) as a future. Dropped before it is ready, it has opened nothing, and may have made the file.
+///
+/// # Errors
+/// As there, and as [above](self).
+pub async fn openat(dir: Fd, path: impl AsRef<Path>, flags: OpenFlags, mode: Mode) -> Result<Fd> {
+    open_async(dir, path.as_ref(), flags, mode).await
+}
+
+/// [`sys::stat`](super::stat) as a future.
+///
+/// # Errors
+/// As there, and as [above](self).
+pub async fn stat(path: impl AsRef<Path>) -> Result<Stat> {
+    future(|| names::stating(path.as_ref())).await
+}
+
+/// [`sys::lstat`](super::lstat) as a future.
+///
+/// # Errors
+/// As there, and as [above](self).
+pub async fn lstat(path: impl AsRef<Path>) -> Result<Stat> {
+    future(|| names::lstating(path.as_ref())).await
+}
+
+/// [`sys::fstat`](super::fstat) as a future.
+///
+/// # Errors
+/// As there, and as [above](self).
+pub async fn fstat(fd: Fd) -> Result<Stat> {
+    future(|| names::fstating(fd)).await
+}
+
+/// [`sys::readlink`](super::readlink) as a future.
+///
+/// # Errors
+/// As there, and as [above](self).
+pub async fn readlink(path: impl AsRef<Path>) -> Result<PathBuf> {
+    future(|| names::reading_link(path.as_ref())).await
+}
+
+/// [`sys::mkdir`](super::mkdir) as a future. Dropped before it is ready, it may have been done.
+///
+/// # Errors
+/// As there, and as [above](self).
+pub async fn mkdir(path: impl AsRef<Path>, mode: Mode) -> Result<()> {
+    future(|| names::making_dir(path.as_ref(), mode)).await
+}
+
+/// [`sys::rmdir`](super::rmdir) as a future. Dropped before it is ready, it may have been done.
+///
+/// # Errors
+/// As there, and as [above](self).
+pub async fn rmdir(path: impl AsRef<Path>) -> Result<()> {
+    future(|| names::removing_dir(path.as_ref())).await
+}
+
+/// [`sys::unlink`](super::unlink) as a future. Dropped before it is ready, it may have been done.
+///
+/// # Errors
+/// As there, and as [above](self).
+pub async fn unlink(path: impl AsRef<Path>) -> Result<()> {
+    future(|| names::unlinking(path.as_ref())).await
+}
+
+/// [`sys::rename`](super::rename) as a future. Dropped before it is ready, it may have been done.
+///
+/// # Errors
+/// As there, and as [above](self).
+pub async fn rename(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<()> {
+    future(|| names::renaming(from.as_ref(), to.as_ref())).await
+}
+
+/// [`sys::truncate`](super::truncate) as a future. Dropped before it is ready, it may have been done.
+///
+/// # Errors
+/// As there, and as [above](self).
+pub async fn truncate(path: impl AsRef<Path>, len: u64) -> Result<()> {
+    future(|| names::truncating_at(path.as_ref(), len)).await
+}
+
+/// [`sys::ftruncate`](super::ftruncate) as a future. Dropped before it is ready, it may have been done.
+///
+/// # Errors
+/// As there, and as [above](self).
+pub async fn ftruncate(fd: Fd, len: u64) -> Result<()> {
+    future(|| data::truncating(fd, len)).await
+}
+
+/// [`sys::fsync`](super::fsync) as a future. Dropped before it is ready, it may have been done.
+///
+/// # Errors
+/// As there, and as [above](self).
+pub async fn fsync(fd: Fd) -> Result<()> {
+    future(|| data::syncing(fd)).await
+}
+
+/// [`sys::getdents`](super::getdents) as a future. Dropped before it is ready, it has taken none.
+///
+/// # Errors
+/// As there, and as [above](self).
+pub async fn getdents(fd: Fd, count: usize) -> Result<Vec<DirEntry>> {
+    let open = file(fd)?;
+    let mut entries = Vec::new();
+    let mut left = count;
+    loop {
+        let listed = match future(|| names::listing(&open, left)).await {
+            Err(error) if entries.is_empty() => return Err(error),
+            Err(_) => return Ok(entries),
+            Ok(listed) => listed,
+        };
+        let take = |entry, _| {
+            entries.push(entry);
+            ControlFlow::Continue(())
+        };
+        if listed.take(&open, &mut left, take)?.is_break() {
+            return Ok(entries);
+        }
+    }
 }
 
 /// [`sys::accept`](super::accept) as a future. Dropped before it is ready, it has accepted nothing.

@@ -2,13 +2,18 @@
 
 use std::io::{IoSlice, IoSliceMut, SeekFrom};
 
+use std::task::Poll;
+
 use super::call::{Call, block};
 use super::file;
-use super::ready::{Attempt, until_ready};
+use super::pool::{Job, pooled};
+use super::ready::{Attempt, Moved, until_ready};
 use crate::errno::{Errno, Result};
 use crate::fd::{FileKind, OpenFile, OpenFlags};
 use crate::id::Fd;
 use crate::wait::events::Events;
+use crate::wait::nowait;
+use crate::wait::watch::Watch;
 
 /// The most that one call reads or writes, in bytes, as on Linux. Asked for more, it does this much.
 pub const TRANSFER_MAX: usize = 0x7fff_f000;
@@ -19,6 +24,8 @@ pub const IOV_MAX: usize = 1024;
 const OFFSET_MAX: u64 = i64::MAX as u64;
 /// What `readv` takes from a stream, in bytes: any datagram fits.
 const GATHERED: usize = 65_536;
+/// What a thread of the pool reads at a time, in bytes: as much is allocated.
+const POOLED: usize = 1 << 20;
 /// What `writev` writes at a time, in bytes.
 const PIECE: usize = 1 << 20;
 
@@ -39,15 +46,73 @@ pub fn read(fd: Fd, buf: &mut [u8]) -> Result<usize> {
 #[inline]
 pub(super) fn reading(fd: Fd, buf: &mut [u8]) -> Result<impl Call<Output = usize>> {
     let len = buf.len().min(TRANSFER_MAX);
-    Ok(until_ready(readable(fd)?, Events::IN, move |open: &OpenFile| {
-        if !open.file().seekable() {
-            return open.read_at(&mut buf[..len], 0);
-        }
-        let mut offset = open.offset();
-        let read = open.read_at(&mut buf[..room(*offset, len)], *offset)?;
-        *offset += read as u64;
-        Ok(read)
-    }))
+    Ok(until_ready(readable(fd)?, Events::IN, Reading { buf: &mut buf[..len], at: None }))
+}
+
+struct Reading<'b> {
+    buf: &'b mut [u8],
+    /// Where; the descriptor's offset, if nothing is said.
+    at: Option<u64>,
+}
+
+fn read_once(open: &OpenFile, buf: &mut [u8], at: Option<u64>) -> Result<usize> {
+    if at.is_some() || !open.file().seekable() {
+        return open.read_at(buf, at.unwrap_or(0));
+    }
+    let mut offset = open.offset()?;
+    let len = room(*offset, buf.len());
+    let read = open.read_at(&mut buf[..len], *offset)?;
+    *offset += read as u64;
+    Ok(read)
+}
+
+impl Attempt for Reading<'_> {
+    type Output = usize;
+
+    #[inline]
+    fn attempt(&mut self, open: &OpenFile) -> Result<usize> {
+        read_once(open, self.buf, self.at)
+    }
+
+    fn pooled(&mut self, open: &OpenFile, job: &mut Job<Moved>, watch: &Watch<'_>) -> Poll<Result<usize>> {
+        let (at, len) = (self.at, self.buf.len().min(POOLED));
+        let read = job.poll(watch, || read_apart(open, len, move |open, buf| read_once(open, buf, at)));
+        read.map_ok(|Moved { bytes, count }| {
+            self.buf[..count].copy_from_slice(&bytes[..count]);
+            count
+        })
+    }
+}
+
+/// A read of at most `len` bytes for the pool.
+fn read_apart(
+    open: &OpenFile,
+    len: usize,
+    read: impl FnOnce(&OpenFile, &mut [u8]) -> Result<usize> + Send + 'static,
+) -> impl FnOnce() -> Result<Moved> + Send + 'static {
+    let open = open.clone();
+    move || {
+        let mut bytes = allocate(len)?;
+        bytes.resize(len, 0);
+        let count = read(&open, &mut bytes)?;
+        Ok(Moved { bytes, count })
+    }
+}
+
+/// A write for the pool of what `bytes` gives.
+fn write_apart(
+    open: &OpenFile,
+    bytes: Result<Vec<u8>>,
+    write: impl FnOnce(&OpenFile, &[u8]) -> Result<usize> + Send + 'static,
+) -> impl FnOnce() -> Result<Moved> + Send + 'static {
+    let open = open.clone();
+    move || write(&open, &bytes?).map(|count| Moved { bytes: Vec::new(), count })
+}
+
+fn copied(buf: &[u8]) -> Result<Vec<u8>> {
+    let mut bytes = allocate(buf.len())?;
+    bytes.extend_from_slice(buf);
+    Ok(bytes)
 }
 
 /// Reads at `at`; the descriptor's offset stays.
@@ -65,7 +130,7 @@ pub(super) fn reading_at(fd: Fd, buf: &mut [u8], at: u64) -> Result<impl Call<Ou
     let open = readable(fd)?;
     check_position(&open, at)?;
     let len = room(at, buf.len().min(TRANSFER_MAX));
-    Ok(until_ready(open, Events::IN, move |open: &OpenFile| open.read_at(&mut buf[..len], at)))
+    Ok(until_ready(open, Events::IN, Reading { buf: &mut buf[..len], at: Some(at) }))
 }
 
 /// Reads as [`read`] does, into one buffer after the other. From a stream it takes at most 65,536 bytes.
@@ -86,38 +151,67 @@ pub(super) fn reading_each(fd: Fd, bufs: &mut [IoSliceMut<'_>]) -> Result<impl C
     let piece = if seekable { 0 } else { len.min(GATHERED) };
     let mut gathered = allocate(piece)?;
     gathered.resize(piece, 0);
-    Ok(until_ready(open, Events::IN, move |open: &OpenFile| {
-        if seekable {
-            return read_each(open, bufs, len);
+    Ok(until_ready(open, Events::IN, ReadingEach { bufs, len, gathered, seekable }))
+}
+
+struct ReadingEach<'b, 's> {
+    bufs: &'b mut [IoSliceMut<'s>],
+    len: usize,
+    /// Where what comes from a stream goes first.
+    gathered: Vec<u8>,
+    seekable: bool,
+}
+
+impl Attempt for ReadingEach<'_, '_> {
+    type Output = usize;
+
+    fn attempt(&mut self, open: &OpenFile) -> Result<usize> {
+        if self.seekable {
+            return read_each(open, self.bufs, self.len);
         }
-        let read = open.read_at(&mut gathered, 0)?;
-        let mut rest = &gathered[..read];
-        for buf in &mut *bufs {
-            let (now, later) = rest.split_at(buf.len().min(rest.len()));
-            buf[..now.len()].copy_from_slice(now);
-            rest = later;
-        }
+        let read = open.read_at(&mut self.gathered, 0)?;
+        scatter(&self.gathered[..read], self.bufs);
         Ok(read)
-    }))
+    }
+
+    fn pooled(&mut self, open: &OpenFile, job: &mut Job<Moved>, watch: &Watch<'_>) -> Poll<Result<usize>> {
+        let len = self.len.min(POOLED);
+        let read = job.poll(watch, || read_apart(open, len, |open, buf| read_once(open, buf, None)));
+        read.map_ok(|Moved { bytes, count }| {
+            scatter(&bytes[..count], self.bufs);
+            count
+        })
+    }
+}
+
+/// Spreads `bytes` over `bufs`.
+fn scatter(mut bytes: &[u8], bufs: &mut [IoSliceMut<'_>]) {
+    for buf in bufs {
+        let (now, later) = bytes.split_at(buf.len().min(bytes.len()));
+        buf[..now.len()].copy_from_slice(now);
+        bytes = later;
+    }
 }
 
 fn read_each(open: &OpenFile, bufs: &mut [IoSliceMut<'_>], len: usize) -> Result<usize> {
-    let mut offset = open.offset();
+    let mut offset = open.offset()?;
     let mut all = 0;
     for buf in bufs {
-        let want = room(*offset, buf.len().min(len - all));
-        match open.read_at(&mut buf[..want], *offset) {
+        let at = *offset + all as u64;
+        let want = room(at, buf.len().min(len - all));
+        match open.read_at(&mut buf[..want], at) {
             Ok(read) => {
-                *offset += read as u64;
                 all += read;
                 if read < want {
                     break;
                 }
             }
-            Err(_) if all > 0 => break,
-            Err(error) => return Err(error),
+            // What the pool is to read it reads from the beginning.
+            Err(error) if all == 0 || nowait::asked() => return Err(error),
+            Err(_) => break,
         }
     }
+    *offset += all as u64;
     Ok(all)
 }
 
@@ -158,6 +252,11 @@ impl Attempt for Writing<'_> {
         Ok(self.written)
     }
 
+    fn pooled(&mut self, open: &OpenFile, job: &mut Job<Moved>, watch: &Watch<'_>) -> Poll<Result<usize>> {
+        let buf = self.buf;
+        job.poll(watch, || write_apart(open, copied(buf), write_at_offset)).map_ok(|moved| moved.count)
+    }
+
     #[inline]
     fn partly(&self) -> Option<usize> {
         (self.written > 0).then_some(self.written)
@@ -182,7 +281,7 @@ fn write_on(open: &OpenFile, buf: &[u8], written: &mut usize) -> Result<()> {
 }
 
 fn write_at_offset(open: &OpenFile, buf: &[u8]) -> Result<usize> {
-    let mut offset = open.offset();
+    let mut offset = open.offset()?;
     if open.flags().contains(OpenFlags::APPEND) {
         let (written, end) = open.append(buf)?;
         *offset = end;
@@ -209,7 +308,26 @@ pub(super) fn writing_at(fd: Fd, buf: &[u8], at: u64) -> Result<impl Call<Output
     let open = writable(fd)?;
     check_position(&open, at)?;
     let buf = up_to_the_end(&buf[..buf.len().min(TRANSFER_MAX)], at)?;
-    Ok(until_ready(open, Events::OUT, move |open: &OpenFile| open.write_at(buf, at)))
+    Ok(until_ready(open, Events::OUT, WritingAt { buf, at }))
+}
+
+struct WritingAt<'b> {
+    buf: &'b [u8],
+    at: u64,
+}
+
+impl Attempt for WritingAt<'_> {
+    type Output = usize;
+
+    fn attempt(&mut self, open: &OpenFile) -> Result<usize> {
+        open.write_at(self.buf, self.at)
+    }
+
+    fn pooled(&mut self, open: &OpenFile, job: &mut Job<Moved>, watch: &Watch<'_>) -> Poll<Result<usize>> {
+        let (buf, at) = (self.buf, self.at);
+        let write = move |open: &OpenFile, bytes: &[u8]| open.write_at(bytes, at);
+        job.poll(watch, || write_apart(open, copied(buf), write)).map_ok(|moved| moved.count)
+    }
 }
 
 /// Writes as [`write()`] does, one buffer after the other, in pieces of 1 MiB if need be. Up to that length nothing comes
@@ -255,6 +373,18 @@ impl Attempt for WritingEach<'_> {
         }
     }
 
+    fn pooled(&mut self, open: &OpenFile, job: &mut Job<Moved>, watch: &Watch<'_>) -> Poll<Result<usize>> {
+        let (bufs, before) = (self.bufs, self.before);
+        let len = self.len - before;
+        let gathered = || {
+            let mut bytes = allocate(len)?;
+            gather(bufs, before, &mut bytes, len);
+            Ok(bytes)
+        };
+        let written = job.poll(watch, || write_apart(open, gathered(), write_at_offset));
+        written.map_ok(|moved| before + moved.count)
+    }
+
     fn partly(&self) -> Option<usize> {
         let written = self.before + self.written;
         (written > 0).then_some(written)
@@ -279,18 +409,39 @@ fn gather(bufs: &[IoSlice<'_>], mut from: usize, piece: &mut Vec<u8>, len: usize
 ///
 /// Source: POSIX.1-2024, section lseek.
 pub fn lseek(fd: Fd, to: SeekFrom) -> Result<u64> {
-    let open = file(fd)?;
-    if !open.file().seekable() && open.file().stat()?.kind() != FileKind::Directory {
-        return Err(Errno::ESPIPE);
-    }
-    let mut offset = open.offset();
-    let target = match to {
-        SeekFrom::Start(at) => Some(at),
-        SeekFrom::Current(by) => offset.checked_add_signed(by),
-        SeekFrom::End(by) => open.file().stat()?.size.checked_add_signed(by),
-    };
-    *offset = target.filter(|at| *at <= OFFSET_MAX).ok_or(Errno::EINVAL)?;
-    Ok(*offset)
+    block(seeking(fd, to)?)
+}
+
+pub(super) fn seeking(fd: Fd, to: SeekFrom) -> Result<impl Call<Output = u64>> {
+    on_file(file(fd)?, move |open| {
+        if !open.file().seekable() && open.file().stat()?.kind() != FileKind::Directory {
+            return Err(Errno::ESPIPE);
+        }
+        let mut offset = open.offset()?;
+        let target = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::Current(by) => offset.checked_add_signed(by),
+            SeekFrom::End(by) => open.file().stat()?.size.checked_add_signed(by),
+        };
+        *offset = target.filter(|at| *at <= OFFSET_MAX).ok_or(Errno::EINVAL)?;
+        Ok(*offset)
+    })
+}
+
+/// A call on an open file, for the pool where it may take long there.
+pub(super) fn on_file<T: Send + 'static>(
+    open: OpenFile,
+    call: impl Fn(&OpenFile) -> Result<T> + Copy + Send + 'static,
+) -> Result<impl Call<Output = T>> {
+    let theirs = open.clone();
+    Ok(pooled(
+        !open.pooled(),
+        move || call(&open),
+        move || {
+            let open = theirs.clone();
+            move || call(&open)
+        },
+    ))
 }
 
 /// Cuts the file to `len` bytes, or extends it by zeros.
@@ -301,11 +452,15 @@ pub fn lseek(fd: Fd, to: SeekFrom) -> Result<u64> {
 ///
 /// Source: POSIX.1-2024, section ftruncate.
 pub fn ftruncate(fd: Fd, len: u64) -> Result<()> {
+    block(truncating(fd, len)?)
+}
+
+pub(super) fn truncating(fd: Fd, len: u64) -> Result<impl Call<Output = ()>> {
     let open = file(fd)?;
     if !open.flags().writable() || len > OFFSET_MAX {
         return Err(Errno::EINVAL);
     }
-    open.file().set_len(len)
+    on_file(open, move |open| open.file().set_len(len))
 }
 
 /// Makes lasting what was written to the file: at once for files in memory, as far as the host does it for its own.
@@ -315,7 +470,11 @@ pub fn ftruncate(fd: Fd, len: u64) -> Result<()> {
 ///
 /// Source: POSIX.1-2024, section fsync.
 pub fn fsync(fd: Fd) -> Result<()> {
-    file(fd)?.file().sync()
+    block(syncing(fd)?)
+}
+
+pub(super) fn syncing(fd: Fd) -> Result<impl Call<Output = ()>> {
+    on_file(file(fd)?, |open| open.file().sync())
 }
 
 fn readable(fd: Fd) -> Result<OpenFile> {

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::call::{block, future};
 use super::{file, names};
 use crate::context::{Current, current};
 use crate::errno::{Errno, Result};
@@ -34,6 +35,21 @@ pub(super) fn open_with(flags: OpenFlags, open: impl FnOnce() -> Result<OpenFile
 /// `ESRCH`: the table has died, as the process has ended; the file is closed.
 fn install_in(number: Number<'_>, file: OpenFile, flags: OpenFlags) -> Result<Fd> {
     number.install(file, fd_flags(flags)).map_err(|_closed| Errno::ESRCH)
+}
+
+/// [`openat`] as a future.
+pub(super) async fn open_async(dir: Fd, path: &Path, flags: OpenFlags, mode: Mode) -> Result<Fd> {
+    check_mode(flags)?;
+    let (fds, limit) = current(table);
+    let number = fds.take_lowest(0, limit)?;
+    let node = future(|| names::opening(dir, path, flags, mode)).await?;
+    install_in(number, names::opened(node, flags)?, flags)
+}
+
+/// # Errors
+/// `EINVAL`: an access mode that there is not.
+fn check_mode(flags: OpenFlags) -> Result<()> {
+    if flags.contains(OpenFlags::ACCMODE) { Err(Errno::EINVAL) } else { Ok(()) }
 }
 
 /// Opens a file, and with [`OpenFlags::CREAT`] makes it if need be, with `mode` less the umask.
@@ -72,10 +88,8 @@ pub fn open(path: impl AsRef<Path>, flags: OpenFlags, mode: Mode) -> Result<Fd> 
 ///
 /// Source: POSIX.1-2024, openat.
 pub fn openat(dir: Fd, path: impl AsRef<Path>, flags: OpenFlags, mode: Mode) -> Result<Fd> {
-    if flags.contains(OpenFlags::ACCMODE) {
-        return Err(Errno::EINVAL);
-    }
-    open_with(flags, || names::open_file(dir, path.as_ref(), flags, mode))
+    check_mode(flags)?;
+    open_with(flags, || names::opened(block(names::opening(dir, path.as_ref(), flags, mode)?)?, flags))
 }
 
 /// Makes a descriptor for a file of the embedder's.

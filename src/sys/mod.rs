@@ -6,6 +6,12 @@
 //!
 //! A call that blocks holds up its fiber, or the host thread where there is none, and ends with `EINTR` when its process
 //! is [killed](crate::Kernel::kill). [`aio`] has those calls as futures.
+//!
+//! Under a [multiplexer](crate::Mux) a call on a [mount](crate::Kernel::mount) of the host or on a [`HostFile`](crate::HostFile)
+//! that the host does not answer from its cache is made by a thread of a pool, as one that blocks: killed, cancelled or dropped
+//! meanwhile, the caller is told `EINTR` or nothing, and the call goes on to its end all the same. Such a read is of 1 MiB at
+//! most. Whoever was killed or cancelled, or unwinds, makes its calls on the host thread itself, as do `close`, and `bind` and
+//! `connect` of a path.
 
 pub mod aio;
 mod call;
@@ -15,6 +21,7 @@ mod host;
 mod identity;
 mod names;
 mod poll;
+mod pool;
 mod ready;
 mod rlimits;
 mod socket;
@@ -27,12 +34,12 @@ pub use identity::{
     getegid, geteuid, getgid, getgroups, getlwpid, getpid, getppid, getuid, procname, setegid, seteuid, setgid,
     setgroups, setprocname, setregid, setreuid, setuid,
 };
+#[cfg(all(feature = "capi", not(loom)))]
+pub(crate) use names::each_dirent;
 pub use names::{
     AT_FDCWD, access, chdir, chmod, chown, chroot, fchdir, fchmod, fchown, fstat, futimens, getcwd, getdents, lchown,
     link, lstat, mkdir, readlink, rename, rmdir, stat, symlink, truncate, umask, unlink, utimens, utimensat,
 };
-#[cfg(all(feature = "capi", not(loom)))]
-pub(crate) use names::{Taken, each_dirent};
 pub use poll::{PollFd, poll};
 pub use rlimits::{getrlimit, setrlimit};
 pub use socket::{

@@ -5,18 +5,24 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::call::{Call, block};
+use super::data::on_file;
 use super::file;
+use super::pool::pooled;
 use crate::context::current;
 use crate::cred::Cred;
 use crate::errno::{Errno, Result};
 use crate::fd::{DirEntry, OpenFile, OpenFlags, Stat};
 use crate::id::{Fd, Gid, Mode, Uid};
-use crate::vfs::{Access, Cwd, Namei, OpenNode, Place, SetTime};
+use crate::vfs::{Access, Cwd, Namei, Namespace, OpenNode, Place, SetTime};
 
 /// In the place of a directory's descriptor: the cwd.
 ///
 /// Source: POSIX.1-2024, `<fcntl.h>`.
 pub const AT_FDCWD: Fd = -100;
+
+/// How many entries of a directory are read at a time.
+const LISTED: usize = 128;
 
 /// Shows `f` the names as the current process sees them, from the directory `base` or the cwd. `f` runs no embedder's
 /// code, which the file systems here do not have: devices are opened, and files closed, elsewhere.
@@ -47,23 +53,87 @@ fn node(open: &OpenFile) -> Option<&OpenNode> {
     (open.file() as &dyn Any).downcast_ref()
 }
 
-/// A look at names from the directory `dir` or [`AT_FDCWD`], for `path`.
-#[inline]
-fn at_dir<R>(dir: Fd, path: &Path, f: impl FnOnce(&Namei<'_>) -> Result<R>) -> Result<R> {
-    if dir == AT_FDCWD || path.is_absolute() {
-        return at_cwd(f);
+/// The directory `dir`, where paths begin that are not from the root; `None` for [`AT_FDCWD`], and where none of `paths` does.
+fn base<const N: usize>(dir: Fd, paths: [&Path; N]) -> Result<Option<Place>> {
+    if dir == AT_FDCWD || paths.iter().all(|path| path.is_absolute()) {
+        return Ok(None);
     }
     let open = file(dir)?;
-    let base = node(&open).ok_or(Errno::ENOTDIR)?.place()?;
-    with_namei(Some(&base), f)
+    node(&open).ok_or(Errno::ENOTDIR)?.place().map(Some)
 }
 
-/// Opens `path`, from the directory `dir` or [`AT_FDCWD`].
+/// What a [`Namei`] shows, by count: for the pool.
+struct Names {
+    namespace: Arc<Namespace>,
+    cred: Cred,
+    cwd: Arc<Cwd>,
+    base: Option<Place>,
+    umask: Mode,
+}
+
+impl Names {
+    /// As the current process sees them.
+    fn current(base: Option<Place>) -> Self {
+        current(|current| Self {
+            namespace: Arc::clone(&current.kernel().namespace),
+            cred: current.cred(Cred::clone),
+            cwd: current.proc().cwd.load_full(),
+            base,
+            umask: current.proc().umask(),
+        })
+    }
+
+    fn show<R>(&self, f: impl FnOnce(&Namei<'_>) -> R) -> R {
+        f(&Namei {
+            namespace: &self.namespace,
+            cred: &self.cred,
+            root: &self.cwd.root,
+            base: self.base.as_ref().unwrap_or(&self.cwd.dir),
+            umask: self.umask,
+        })
+    }
+}
+
+/// `look` at `paths` from the directory `dir` or [`AT_FDCWD`], as a call that may be one for the pool: where the host is asked.
 #[inline]
-pub(super) fn open_file(dir: Fd, path: &Path, flags: OpenFlags, mode: Mode) -> Result<OpenFile> {
-    let mut opened = at_dir(dir, path, |namei| namei.open(path, flags, mode))?;
-    opened.start(flags)?;
-    Ok(OpenFile::new(Box::new(opened), flags))
+fn looking<T: Send + 'static, const N: usize>(
+    dir: Fd,
+    paths: [&Path; N],
+    look: impl Fn(&Namei<'_>, [&Path; N]) -> Result<T> + Clone + Send + 'static,
+) -> Result<impl Call<Output = T>> {
+    let base = base(dir, paths)?;
+    let (their_base, theirs) = (base.clone(), look.clone());
+    Ok(pooled(
+        false,
+        move || with_namei(base.as_ref(), |namei| look(namei, paths)),
+        move || {
+            let (names, look) = (Names::current(their_base.clone()), theirs.clone());
+            let paths = paths.map(Path::to_path_buf);
+            move || names.show(|namei| look(namei, paths.each_ref().map(|path| &**path)))
+        },
+    ))
+}
+
+/// [`looking`] from the cwd, seen through.
+#[inline]
+fn look<T: Send + 'static, const N: usize>(
+    paths: [&Path; N],
+    look: impl Fn(&Namei<'_>, [&Path; N]) -> Result<T> + Clone + Send + 'static,
+) -> Result<T> {
+    block(looking(AT_FDCWD, paths, look)?)
+}
+
+/// Looks up `path`, from the directory `dir` or [`AT_FDCWD`], to be [`opened`].
+pub(super) fn opening(dir: Fd, path: &Path, flags: OpenFlags, mode: Mode) -> Result<impl Call<Output = OpenNode>> {
+    looking(dir, [path], move |namei, [path]| namei.open(path, flags, mode))
+}
+
+/// What was opened; a device now. This may run the embedder's code.
+#[inline]
+pub(super) fn opened(mut node: OpenNode, flags: OpenFlags) -> Result<OpenFile> {
+    node.start(flags)?;
+    let pooled = node.pooled();
+    Ok(OpenFile::with(Box::new(node), flags, pooled))
 }
 
 /// The attributes of the file at `path`; of what a symbolic link refers to.
@@ -88,7 +158,11 @@ pub(super) fn open_file(dir: Fd, path: &Path, flags: OpenFlags, mode: Mode) -> R
 /// # Ok::<(), Errno>(())
 /// ```
 pub fn stat(path: impl AsRef<Path>) -> Result<Stat> {
-    at_cwd(|namei| namei.stat(path.as_ref()))
+    block(stating(path.as_ref())?)
+}
+
+pub(super) fn stating(path: &Path) -> Result<impl Call<Output = Stat>> {
+    looking(AT_FDCWD, [path], |namei, [path]| namei.stat(path))
 }
 
 /// As [`stat`], of a symbolic link itself.
@@ -98,7 +172,11 @@ pub fn stat(path: impl AsRef<Path>) -> Result<Stat> {
 ///
 /// Source: POSIX.1-2024, lstat.
 pub fn lstat(path: impl AsRef<Path>) -> Result<Stat> {
-    at_cwd(|namei| namei.lstat(path.as_ref()))
+    block(lstating(path.as_ref())?)
+}
+
+pub(super) fn lstating(path: &Path) -> Result<impl Call<Output = Stat>> {
+    looking(AT_FDCWD, [path], |namei, [path]| namei.lstat(path))
 }
 
 /// The attributes of an open file.
@@ -108,7 +186,11 @@ pub fn lstat(path: impl AsRef<Path>) -> Result<Stat> {
 ///
 /// Source: POSIX.1-2024, fstat.
 pub fn fstat(fd: Fd) -> Result<Stat> {
-    file(fd)?.file().stat()
+    block(fstating(fd)?)
+}
+
+pub(super) fn fstating(fd: Fd) -> Result<impl Call<Output = Stat>> {
+    on_file(file(fd)?, |open| open.file().stat())
 }
 
 /// Whether the real user, not the effective one, may do `wanted` to a file; nothing: whether it is there.
@@ -118,7 +200,7 @@ pub fn fstat(fd: Fd) -> Result<Stat> {
 ///
 /// Source: POSIX.1-2024, access.
 pub fn access(path: impl AsRef<Path>, wanted: Access) -> Result<()> {
-    at_cwd(|namei| namei.access(path.as_ref(), wanted))
+    look([path.as_ref()], move |namei, [path]| namei.access(path, wanted))
 }
 
 /// Makes a directory, with `mode` less the umask. In a set-group-ID directory it is of that one's group, and
@@ -130,7 +212,11 @@ pub fn access(path: impl AsRef<Path>, wanted: Access) -> Result<()> {
 ///
 /// Source: POSIX.1-2024, mkdir.
 pub fn mkdir(path: impl AsRef<Path>, mode: Mode) -> Result<()> {
-    at_cwd(|namei| namei.mkdir(path.as_ref(), mode))
+    block(making_dir(path.as_ref(), mode)?)
+}
+
+pub(super) fn making_dir(path: &Path, mode: Mode) -> Result<impl Call<Output = ()>> {
+    looking(AT_FDCWD, [path], move |namei, [path]| namei.mkdir(path, mode))
 }
 
 /// Removes an empty directory. Whoever is in it, or has it open, stays there.
@@ -142,7 +228,11 @@ pub fn mkdir(path: impl AsRef<Path>, mode: Mode) -> Result<()> {
 ///
 /// Source: POSIX.1-2024, rmdir.
 pub fn rmdir(path: impl AsRef<Path>) -> Result<()> {
-    at_cwd(|namei| namei.rmdir(path.as_ref()))
+    block(removing_dir(path.as_ref())?)
+}
+
+pub(super) fn removing_dir(path: &Path) -> Result<impl Call<Output = ()>> {
+    looking(AT_FDCWD, [path], |namei, [path]| namei.rmdir(path))
 }
 
 /// Takes away a name. The file goes with its last name and the last open file description of it.
@@ -152,7 +242,11 @@ pub fn rmdir(path: impl AsRef<Path>) -> Result<()> {
 ///
 /// Source: POSIX.1-2024, unlink; unlink(2) of Linux for `EISDIR`, which POSIX has as `EPERM`.
 pub fn unlink(path: impl AsRef<Path>) -> Result<()> {
-    at_cwd(|namei| namei.unlink(path.as_ref()))
+    block(unlinking(path.as_ref())?)
+}
+
+pub(super) fn unlinking(path: &Path) -> Result<impl Call<Output = ()>> {
+    looking(AT_FDCWD, [path], |namei, [path]| namei.unlink(path))
 }
 
 /// Gives a file another name, in the place of what has it, in one step.
@@ -165,7 +259,11 @@ pub fn unlink(path: impl AsRef<Path>) -> Result<()> {
 ///
 /// Source: POSIX.1-2024, rename.
 pub fn rename(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<()> {
-    at_cwd(|namei| namei.rename(from.as_ref(), to.as_ref()))
+    block(renaming(from.as_ref(), to.as_ref())?)
+}
+
+pub(super) fn renaming<'p>(from: &'p Path, to: &'p Path) -> Result<impl Call<Output = ()> + use<'p>> {
+    looking(AT_FDCWD, [from, to], |namei, [from, to]| namei.rename(from, to))
 }
 
 /// Gives a file one more name; a symbolic link is not followed.
@@ -175,7 +273,7 @@ pub fn rename(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<()> {
 ///
 /// Source: POSIX.1-2024, link; link(2) of Linux for symbolic links.
 pub fn link(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<()> {
-    at_cwd(|namei| namei.link(from.as_ref(), to.as_ref()))
+    look([from.as_ref(), to.as_ref()], |namei, [from, to]| namei.link(from, to))
 }
 
 /// Makes a symbolic link to `target`, which need not be there.
@@ -185,7 +283,7 @@ pub fn link(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<()> {
 ///
 /// Source: POSIX.1-2024, symlink.
 pub fn symlink(target: impl AsRef<Path>, path: impl AsRef<Path>) -> Result<()> {
-    at_cwd(|namei| namei.symlink(target.as_ref(), path.as_ref()))
+    look([target.as_ref(), path.as_ref()], |namei, [target, path]| namei.symlink(target, path))
 }
 
 /// What a symbolic link refers to.
@@ -195,7 +293,11 @@ pub fn symlink(target: impl AsRef<Path>, path: impl AsRef<Path>) -> Result<()> {
 ///
 /// Source: POSIX.1-2024, readlink.
 pub fn readlink(path: impl AsRef<Path>) -> Result<PathBuf> {
-    at_cwd(|namei| namei.readlink(path.as_ref()))
+    block(reading_link(path.as_ref())?)
+}
+
+pub(super) fn reading_link(path: &Path) -> Result<impl Call<Output = PathBuf>> {
+    looking(AT_FDCWD, [path], |namei, [path]| namei.readlink(path))
 }
 
 /// Sets the permission bits; the umask does not count. Who is not in the file's group and not root sets no set-group-ID.
@@ -205,7 +307,7 @@ pub fn readlink(path: impl AsRef<Path>) -> Result<PathBuf> {
 ///
 /// Source: POSIX.1-2024, chmod.
 pub fn chmod(path: impl AsRef<Path>, mode: Mode) -> Result<()> {
-    at_cwd(|namei| namei.chmod(path.as_ref(), mode))
+    look([path.as_ref()], move |namei, [path]| namei.chmod(path, mode))
 }
 
 /// As [`chmod`], of an open file.
@@ -215,7 +317,7 @@ pub fn chmod(path: impl AsRef<Path>, mode: Mode) -> Result<()> {
 ///
 /// Source: POSIX.1-2024, fchmod.
 pub fn fchmod(fd: Fd, mode: Mode) -> Result<()> {
-    change(fd, |node, cred| node.chmod(cred, mode))
+    change(fd, move |node, cred| node.chmod(cred, mode))
 }
 
 /// Sets owner and group; `None` leaves one. Root alone gives files away; an owner may choose among its groups. Set-ID bits
@@ -227,7 +329,7 @@ pub fn fchmod(fd: Fd, mode: Mode) -> Result<()> {
 ///
 /// Source: POSIX.1-2024, chown, where -1 is `None`.
 pub fn chown(path: impl AsRef<Path>, uid: Option<Uid>, gid: Option<Gid>) -> Result<()> {
-    at_cwd(|namei| namei.chown(path.as_ref(), uid, gid))
+    look([path.as_ref()], move |namei, [path]| namei.chown(path, uid, gid))
 }
 
 /// As [`chown`], of an open file.
@@ -237,7 +339,7 @@ pub fn chown(path: impl AsRef<Path>, uid: Option<Uid>, gid: Option<Gid>) -> Resu
 ///
 /// Source: POSIX.1-2024, fchown.
 pub fn fchown(fd: Fd, uid: Option<Uid>, gid: Option<Gid>) -> Result<()> {
-    change(fd, |node, cred| node.chown(cred, uid, gid))
+    change(fd, move |node, cred| node.chown(cred, uid, gid))
 }
 
 /// As [`chown`], of a symbolic link itself.
@@ -247,7 +349,7 @@ pub fn fchown(fd: Fd, uid: Option<Uid>, gid: Option<Gid>) -> Result<()> {
 ///
 /// Source: POSIX.1-2024, lchown.
 pub fn lchown(path: impl AsRef<Path>, uid: Option<Uid>, gid: Option<Gid>) -> Result<()> {
-    at_cwd(|namei| namei.lchown(path.as_ref(), uid, gid))
+    look([path.as_ref()], move |namei, [path]| namei.lchown(path, uid, gid))
 }
 
 /// Cuts a regular file to `len` bytes, or extends it by zeros.
@@ -259,8 +361,12 @@ pub fn lchown(path: impl AsRef<Path>, uid: Option<Uid>, gid: Option<Gid>) -> Res
 ///
 /// Source: POSIX.1-2024, truncate.
 pub fn truncate(path: impl AsRef<Path>, len: u64) -> Result<()> {
+    block(truncating_at(path.as_ref(), len)?)
+}
+
+pub(super) fn truncating_at(path: &Path, len: u64) -> Result<impl Call<Output = ()>> {
     i64::try_from(len).map_err(|_| Errno::EINVAL)?;
-    at_cwd(|namei| namei.truncate(path.as_ref(), len))
+    looking(AT_FDCWD, [path], move |namei, [path]| namei.truncate(path, len))
 }
 
 /// Sets the times of the last read and the last write.
@@ -271,7 +377,7 @@ pub fn truncate(path: impl AsRef<Path>, len: u64) -> Result<()> {
 ///
 /// Source: POSIX.1-2024, utimensat.
 pub fn utimens(path: impl AsRef<Path>, atime: SetTime, mtime: SetTime) -> Result<()> {
-    at_cwd(|namei| namei.utimens(path.as_ref(), atime, mtime))
+    look([path.as_ref()], move |namei, [path]| namei.utimens(path, atime, mtime))
 }
 
 /// As [`utimens`], from the directory `dir` instead of the cwd; [`AT_FDCWD`] is the cwd.
@@ -282,7 +388,7 @@ pub fn utimens(path: impl AsRef<Path>, atime: SetTime, mtime: SetTime) -> Result
 /// Source: POSIX.1-2024, utimensat.
 pub fn utimensat(dir: Fd, path: impl AsRef<Path>, atime: SetTime, mtime: SetTime) -> Result<()> {
     let path = path.as_ref();
-    at_dir(dir, path, |namei| namei.utimens(path, atime, mtime))
+    block(looking(dir, [path], move |namei, [path]| namei.utimens(path, atime, mtime))?)
 }
 
 /// As [`utimens`], of an open file.
@@ -292,14 +398,14 @@ pub fn utimensat(dir: Fd, path: impl AsRef<Path>, atime: SetTime, mtime: SetTime
 ///
 /// Source: POSIX.1-2024, futimens.
 pub fn futimens(fd: Fd, atime: SetTime, mtime: SetTime) -> Result<()> {
-    change(fd, |node, cred| node.utimens(cred, atime, mtime))
+    change(fd, move |node, cred| node.utimens(cred, atime, mtime))
 }
 
 /// Does something to an open file in the name of the current process.
-fn change(fd: Fd, change: impl FnOnce(&OpenNode, &Cred) -> Result<()>) -> Result<()> {
+fn change(fd: Fd, change: impl Fn(&OpenNode, &Cred) -> Result<()> + Clone + Send + 'static) -> Result<()> {
     let open = file(fd)?;
-    let node = node(&open).ok_or(Errno::EINVAL)?;
-    at_cwd(|namei| change(node, namei.cred))
+    node(&open).ok_or(Errno::EINVAL)?;
+    look([], move |namei, []| change(node(&open).ok_or(Errno::EINVAL)?, namei.cred))
 }
 
 /// Up to `count` entries of an open directory, `.` and `..` among them, from where the descriptor's offset is, which moves
@@ -311,46 +417,88 @@ fn change(fd: Fd, change: impl FnOnce(&OpenNode, &Cred) -> Result<()>) -> Result
 /// Source: getdents(2); POSIX.1-2024, readdir.
 pub fn getdents(fd: Fd, count: usize) -> Result<Vec<DirEntry>> {
     let mut entries = Vec::new();
-    each_dirent(fd, |entry, _| {
-        if entries.len() == count {
-            return ControlFlow::Break(Taken::No);
-        }
+    each_dirent(fd, count, |entry, _| {
         entries.push(entry);
-        if entries.len() < count { ControlFlow::Continue(()) } else { ControlFlow::Break(Taken::Yes) }
+        ControlFlow::Continue(())
     })?;
     Ok(entries)
 }
 
-/// Whether the last entry that a listing was shown is behind it, or comes again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Taken {
-    Yes,
-    No,
-}
-
-/// Shows `take` the entries of an open directory, each with the position after it, from where the descriptor's offset is,
-/// until it breaks off. An error after the first ends the listing, and comes up with the next one.
+/// Shows `take` up to `count` entries of an open directory, each with the position after it, from where the descriptor's offset
+/// is, until it breaks off: the last is then not taken. An error after the first ends the listing, and comes up with the next one.
 ///
 /// # Errors
 /// As [`getdents`].
-pub(crate) fn each_dirent(fd: Fd, mut take: impl FnMut(DirEntry, u64) -> ControlFlow<Taken>) -> Result<()> {
+pub(crate) fn each_dirent(fd: Fd, count: usize, mut take: impl FnMut(DirEntry, u64) -> ControlFlow<()>) -> Result<()> {
     let open = file(fd)?;
-    let mut offset = open.offset();
-    let mut first = true;
+    let mut left = count;
     loop {
-        let (entry, next) = match open.file().read_dir(*offset) {
-            Ok(Some(found)) => found,
-            Err(error) if first => return Err(error),
-            Ok(None) | Err(_) => return Ok(()),
-        };
-        let done = take(entry, next);
-        if done != ControlFlow::Break(Taken::No) {
+        match block(listing(&open, left)?) {
+            Err(error) if left == count => return Err(error),
+            Err(_) => return Ok(()),
+            Ok(listed) => {
+                if listed.take(&open, &mut left, &mut take)?.is_break() {
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+/// What a directory had to list from somewhere on.
+pub(super) struct Listed {
+    at: u64,
+    /// Each with the position after it.
+    entries: Vec<(DirEntry, u64)>,
+}
+
+/// Up to `count` entries from where the descriptor's offset is, and not too many, to be [taken](Listed::take).
+///
+/// # Errors
+/// That of the first.
+pub(super) fn listing(open: &OpenFile, count: usize) -> Result<impl Call<Output = Listed> + use<>> {
+    // One at least: whether it is a directory.
+    let count = count.clamp(1, LISTED);
+    on_file(open.clone(), move |open| {
+        let at = *open.offset()?;
+        let mut next = at;
+        let mut entries = Vec::new();
+        while entries.len() < count {
+            match open.file().read_dir(next) {
+                Ok(Some((entry, after))) => {
+                    entries.push((entry, after));
+                    next = after;
+                }
+                Err(error) if entries.is_empty() => return Err(error),
+                Ok(None) | Err(_) => break,
+            }
+        }
+        Ok(Listed { at, entries })
+    })
+}
+
+impl Listed {
+    /// Shows `take` up to `left` of them, and moves the descriptor's offset on. A break: there are no more, or enough.
+    pub(super) fn take(
+        self,
+        open: &OpenFile,
+        left: &mut usize,
+        mut take: impl FnMut(DirEntry, u64) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>> {
+        let mut offset = open.offset()?;
+        if *offset != self.at {
+            // Somebody else has them.
+            return Ok(ControlFlow::Continue(()));
+        }
+        let none = self.entries.is_empty();
+        for (entry, next) in self.entries.into_iter().take(*left) {
+            *left -= 1;
+            if take(entry, next).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
             *offset = next;
         }
-        if done.is_break() {
-            return Ok(());
-        }
-        first = false;
+        Ok(if none || *left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     }
 }
 
@@ -374,7 +522,7 @@ fn set_cwd(change: impl Fn(&Cwd) -> Cwd) {
 ///
 /// Source: POSIX.1-2024, chdir.
 pub fn chdir(path: impl AsRef<Path>) -> Result<()> {
-    let dir = at_cwd(|namei| namei.enter(path.as_ref()))?;
+    let dir = look([path.as_ref()], |namei, [path]| namei.enter(path))?;
     set_cwd(|old| Cwd { root: old.root.clone(), dir: dir.clone() });
     Ok(())
 }
@@ -388,9 +536,9 @@ pub fn chdir(path: impl AsRef<Path>) -> Result<()> {
 /// Source: POSIX.1-2024, fchdir; fchdir(2) of NetBSD for `EPERM`.
 pub fn fchdir(fd: Fd) -> Result<()> {
     let open = file(fd)?;
-    let node = node(&open).ok_or(Errno::ENOTDIR)?;
-    let dir = at_cwd(|namei| {
-        let dir = node.enter(namei.cred)?;
+    node(&open).ok_or(Errno::ENOTDIR)?;
+    let dir = look([], move |namei, []| {
+        let dir = node(&open).ok_or(Errno::ENOTDIR)?.enter(namei.cred)?;
         if dir.is_in(namei.root) { Ok(dir) } else { Err(Errno::EPERM) }
     })?;
     set_cwd(|old| Cwd { root: old.root.clone(), dir: dir.clone() });
@@ -404,7 +552,16 @@ pub fn fchdir(fd: Fd) -> Result<()> {
 ///
 /// Source: POSIX.1-2024, getcwd; getcwd(2) of Linux, which says `(unreachable)` for the latter.
 pub fn getcwd() -> Result<PathBuf> {
-    current(|current| current.proc().cwd.load().path())
+    let cwd = current(|current| current.proc().cwd.load_full());
+    let theirs = Arc::clone(&cwd);
+    block(pooled(
+        false,
+        move || cwd.path(),
+        move || {
+            let cwd = Arc::clone(&theirs);
+            move || cwd.path()
+        },
+    ))
 }
 
 /// Makes the directory at `path` the process's root: where paths that begin with a slash begin, and where `..` ends. A cwd
@@ -416,8 +573,8 @@ pub fn getcwd() -> Result<PathBuf> {
 ///
 /// Source: chroot(2) of NetBSD.
 pub fn chroot(path: impl AsRef<Path>) -> Result<()> {
-    let root = at_cwd(|namei| {
-        let root = namei.enter(path.as_ref())?;
+    let root = look([path.as_ref()], |namei, [path]| {
+        let root = namei.enter(path)?;
         if namei.cred.is_root() { Ok(root) } else { Err(Errno::EPERM) }
     })?;
     set_cwd(|old| {

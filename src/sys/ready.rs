@@ -3,6 +3,7 @@
 use std::task::Poll;
 
 use super::call::Call;
+use super::pool::{self, Job};
 use crate::errno::{Errno, Result};
 use crate::fd::{OpenFile, OpenFlags};
 use crate::wait::events::Events;
@@ -18,6 +19,13 @@ pub(super) trait Attempt {
     /// # Errors
     /// `EAGAIN`: not to the end. And its own.
     fn attempt(&mut self, open: &OpenFile) -> Result<Self::Output>;
+
+    /// The same for a file whose calls may take long: its `job` for the pool, which is made once, then what that answered.
+    /// What is never done to such a file is done here.
+    fn pooled(&mut self, open: &OpenFile, job: &mut Job<Moved>, watch: &Watch<'_>) -> Poll<Result<Self::Output>> {
+        let _ = (job, watch);
+        Poll::Ready(self.attempt(open))
+    }
 
     /// What to answer in the place of an error: what was done before.
     #[inline]
@@ -35,19 +43,28 @@ impl<T, F: FnMut(&OpenFile) -> Result<T>> Attempt for F {
     }
 }
 
+/// What a job has read or written.
+pub(super) struct Moved {
+    /// Those read.
+    pub(super) bytes: Vec<u8>,
+    /// How many.
+    pub(super) count: usize,
+}
+
 /// See [`until_ready`].
 pub(super) struct UntilReady<A> {
     open: OpenFile,
     events: Events,
     attempt: A,
     woken: bool,
+    job: Job<Moved>,
 }
 
 /// What `attempt` answers, once it is not `EAGAIN`; in between it waits for `events`. Where the descriptor is
 /// non-blocking, `EAGAIN` it is.
 #[inline]
 pub(super) fn until_ready<A: Attempt>(open: OpenFile, events: Events, attempt: A) -> UntilReady<A> {
-    UntilReady { open, events, attempt, woken: false }
+    UntilReady { open, events, attempt, woken: false, job: Job::NONE }
 }
 
 impl<A: Attempt> UntilReady<A> {
@@ -62,6 +79,9 @@ impl<A: Attempt> Call for UntilReady<A> {
 
     #[inline]
     fn first(&mut self) -> Poll<Result<A::Output>> {
+        if self.open.pooled() {
+            return pool::first(|| self.attempt.attempt(&self.open)).map(|done| self.end(done));
+        }
         match self.attempt.attempt(&self.open) {
             Err(Errno::EAGAIN) if !self.open.flags().contains(OpenFlags::NONBLOCK) => Poll::Pending,
             done => Poll::Ready(self.end(done)),
@@ -69,6 +89,9 @@ impl<A: Attempt> Call for UntilReady<A> {
     }
 
     fn again(&mut self, watch: &mut Watch<'_>) -> Poll<Result<A::Output>> {
+        if self.open.pooled() {
+            return self.attempt.pooled(&self.open, &mut self.job, watch);
+        }
         again(&self.open, self.events, &mut self.woken, watch, || self.attempt.attempt(&self.open))
     }
 

@@ -14,6 +14,7 @@ mod attributes;
 mod birth;
 mod checks;
 mod flat;
+mod local;
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -34,6 +35,7 @@ use crate::cred::Cred;
 use crate::errno::{Errno, Result};
 use crate::fd::{FileKind, HostFile, OpenFlags, Stat, kind_of_type, retry, stat_of};
 use crate::id::{Gid, Mode, Uid};
+use crate::wait::nowait;
 
 /// Names a file and does nothing else with it.
 const PATH: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -44,6 +46,8 @@ pub(super) struct HostFs {
     owner: Option<(Uid, Gid)>,
     /// Whether there are no directories in it.
     flat: bool,
+    /// The device of its root, if what the host knows of a file there it knows at once.
+    local: Option<u64>,
     /// Held while names change, so that nobody puts another file in the place of one that was just made before that has
     /// its owner.
     changing: Mutex<()>,
@@ -78,7 +82,8 @@ enum Link {
 impl HostFs {
     pub(super) fn root(dir: OwnedFd, MountOptions { owner, flat, .. }: MountOptions) -> Result<Arc<dyn Node>> {
         let fd = retry(|| rustix::fs::openat(&dir, ".", PATH | OFlags::DIRECTORY, HostMode::empty()))?;
-        Ok(HostNode::new(&Arc::new(Self { owner, flat, changing: Mutex::new(()) }), fd, |_| Link::Root)?)
+        let local = local::device(&fd)?;
+        Ok(HostNode::new(&Arc::new(Self { owner, flat, local, changing: Mutex::new(()) }), fd, |_| Link::Root)?)
     }
 
     /// What a file that has these attributes appears to be.
@@ -122,7 +127,12 @@ impl HostNode {
 
     /// The child called `name`, without a look at permissions. A directory that is in use is the same node again.
     fn child(&self, name: &OsStr) -> Result<Arc<Self>> {
-        let fd = retry(|| rustix::fs::openat(&self.fd, name, PATH, HostMode::empty()))?;
+        self.at_hand()?;
+        let fd = if nowait::asked() {
+            local::open_cached(&self.fd, name)?
+        } else {
+            retry(|| rustix::fs::openat(&self.fd, name, PATH, HostMode::empty()))?
+        };
         let me = self.counted()?;
         let node = Self::new(&self.fs, fd, |_| Link::In(me, name.to_owned()))?;
         if node.kind != FileKind::Directory {
@@ -154,6 +164,7 @@ impl HostNode {
 
     /// The attributes of the child called `name`, as seen here.
     fn look(&self, name: &OsStr) -> Result<Stat> {
+        nowait::may_wait()?;
         let stat = stat_of(&retry(|| rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW))?);
         self.fs.shows(stat.kind())?;
         Ok(self.mapped(stat))
@@ -184,6 +195,7 @@ impl Node for HostNode {
     }
 
     fn stat(&self) -> Result<Stat> {
+        self.at_hand()?;
         Ok(self.mapped(stat_of(&retry(|| rustix::fs::fstat(&self.fd))?)))
     }
 
@@ -194,6 +206,7 @@ impl Node for HostNode {
             return Ok(own);
         }
         // None at all: it may be just being made, and gets them before its maker lets go.
+        nowait::may_wait()?;
         drop(self.fs.changing.lock());
         self.own()
     }
@@ -219,6 +232,7 @@ impl Node for HostNode {
     }
 
     fn make(&self, cred: &Cred, name: &OsStr, new: New<'_>, mode: Mode) -> Result<Arc<dyn Node>> {
+        nowait::may_wait()?;
         let _changing = self.fs.changing.lock();
         let newborn = self.check_add(cred, name)?.newborn(cred, new.kind(), mode);
         match new {
@@ -239,12 +253,14 @@ impl Node for HostNode {
 
     fn link(&self, cred: &Cred, name: &OsStr, target: &Arc<dyn Node>) -> Result<()> {
         let target = self.beside(&**target)?;
+        nowait::may_wait()?;
         let _changing = self.fs.changing.lock();
         self.check_add(cred, name)?;
         retry(|| rustix::fs::linkat(CWD, target.way(), &self.fd, name, AtFlags::SYMLINK_FOLLOW))
     }
 
     fn unlink(&self, cred: &Cred, name: &OsStr) -> Result<()> {
+        nowait::may_wait()?;
         let _changing = self.fs.changing.lock();
         if self.check_remove(cred, name)?.kind() == FileKind::Directory {
             return Err(Errno::EISDIR);
@@ -253,6 +269,7 @@ impl Node for HostNode {
     }
 
     fn rmdir(&self, cred: &Cred, name: &OsStr) -> Result<()> {
+        nowait::may_wait()?;
         let _changing = self.fs.changing.lock();
         if self.check_remove(cred, name)?.kind() != FileKind::Directory {
             return Err(Errno::ENOTDIR);
@@ -267,6 +284,7 @@ impl Node for HostNode {
 
     fn rename(&self, cred: &Cred, name: &OsStr, to: &dyn Node, to_name: &OsStr) -> Result<()> {
         let to = self.beside(to)?;
+        nowait::may_wait()?;
         let _changing = self.fs.changing.lock();
         self.own()?.check(cred, Access::EXECUTE)?;
         to.own()?.check(cred, Access::EXECUTE)?;
@@ -323,11 +341,13 @@ impl Node for HostNode {
         if self.kind != FileKind::Symlink {
             return Err(Errno::EINVAL);
         }
+        self.at_hand()?;
         let target = retry(|| rustix::fs::readlinkat(&self.fd, "", Vec::new()))?;
         Ok(OsString::from_vec(target.into_bytes()))
     }
 
     fn change(&self, cred: &Cred, change: Change) -> Result<()> {
+        nowait::may_wait()?;
         self.change_attributes(cred, change)
     }
 
@@ -339,6 +359,7 @@ impl Node for HostNode {
         if matches!(self.kind, FileKind::CharDevice | FileKind::BlockDevice) {
             return Err(Errno::EACCES);
         }
+        self.at_hand()?;
         // Never waits, for a FIFO's other end say; the host's file goes with `O_NONBLOCK` then, which regular files
         // do not mind.
         let mut host = OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
@@ -356,6 +377,7 @@ impl Node for HostNode {
         mode: Mode,
         bind: &mut dyn FnMut(BorrowedFd<'_>) -> Result<()>,
     ) -> Result<()> {
+        nowait::may_wait()?;
         let _changing = self.fs.changing.lock();
         let newborn = self.check_add(cred, name)?.newborn(cred, FileKind::Socket, mode);
         bind(self.fd.as_fd())?;
@@ -369,6 +391,7 @@ impl Node for HostNode {
     fn strip(&self) -> Result<()> {
         let own = self.permissions()?;
         if self.kind == FileKind::Regular && own.stripped() != own {
+            nowait::may_wait()?;
             self.set_mode(own.stripped().mode)
         } else {
             Ok(())
@@ -376,6 +399,7 @@ impl Node for HostNode {
     }
 
     fn set_len(&self, len: u64, strip: bool) -> Result<()> {
+        nowait::may_wait()?;
         if strip {
             self.strip()?;
         }

@@ -40,6 +40,11 @@ impl OpenNode {
         Ok(())
     }
 
+    /// Whether it is on a mount of the host, but for what is a stream there.
+    pub(crate) fn pooled(&self) -> bool {
+        self.node.host().is_some() && matches!(self.node.kind(), FileKind::Regular | FileKind::Directory)
+    }
+
     /// The directory that is open.
     ///
     /// # Errors

@@ -53,6 +53,11 @@ pub(crate) trait Driver {
         false
     }
 
+    /// Whether the task that runs was killed or cancelled: its turns are counted.
+    fn ends(&self) -> bool {
+        false
+    }
+
     /// A number that is another one after the fiber that runs was suspended.
     fn suspended(&self) -> u64 {
         0

@@ -8,6 +8,7 @@ pub(crate) mod events;
 #[cfg_attr(loom, expect(dead_code, reason = "no reactor is modelled"))]
 pub(crate) mod hostfd;
 mod interrupt;
+pub(crate) mod nowait;
 pub(crate) mod park;
 pub(crate) mod queue;
 pub(crate) mod turn;
@@ -16,4 +17,4 @@ pub(crate) mod waker;
 pub(crate) mod watch;
 
 pub(crate) use interrupt::Interruptible;
-pub(crate) use until::{Wait, knows_edges, until, until_ready, until_woken};
+pub(crate) use until::{Wait, knows_edges, may_suspend, until, until_ready, until_woken};

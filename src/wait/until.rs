@@ -351,6 +351,14 @@ pub(crate) fn knows_edges() -> bool {
     false
 }
 
+/// Whether what waits here is suspended by a multiplexer, and may be: it was neither killed nor cancelled.
+pub(crate) fn may_suspend() -> bool {
+    #[cfg(not(loom))]
+    return driver::with(|driver| driver.is_some_and(|driver| driver.tells_edges() && !driver.ends()));
+    #[cfg(loom)]
+    false
+}
+
 host_local! {
     static PARKER: RefCell<Option<Arc<Parker>>> = const { RefCell::new(None) };
 }

@@ -1,0 +1,91 @@
+//! Calls that may keep the host's disks, or a network, busy for long.
+//!
+//! A plain host thread makes them as they are. Under a multiplexer they are tried [without waiting](nowait) first; where that
+//! does not do, a thread of a bounded pool makes them, and the caller alone waits. A call in flight has all that it works on
+//! by count or by copy: whoever waited may be killed, cancelled or dropped meanwhile, and the call goes on to its end.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use blocking::Task;
+
+use super::call::Call;
+use crate::context::Curproc;
+use crate::errno::{Errno, Result};
+use crate::wait::watch::Watch;
+use crate::wait::{Interruptible, may_suspend, nowait};
+
+/// A call that a thread of the pool makes, or has made. Dropped, it is not begun any more.
+#[derive(Default)]
+pub(super) struct Job<T>(Option<Task<Result<T>>>);
+
+impl<T: Send + 'static> Job<T> {
+    pub(super) const NONE: Self = Self(None);
+
+    /// Has `make`'s call made, once; what it answered is for the last who asked.
+    pub(super) fn poll<J>(&mut self, watch: &Watch<'_>, make: impl FnOnce() -> J) -> Poll<Result<T>>
+    where
+        J: FnOnce() -> Result<T> + Send + 'static,
+    {
+        let task = self.0.get_or_insert_with(|| blocking::unblock(make()));
+        let done = Pin::new(task).poll(&mut Context::from_waker(watch.waker()));
+        if done.is_ready() {
+            self.0 = None;
+        }
+        done
+    }
+}
+
+/// The first attempt at what may take long; `Pending`: it is one for the pool.
+pub(super) fn first<T>(attempt: impl FnOnce() -> Result<T>) -> Poll<Result<T>> {
+    // Whoever unwinds, or was cancelled or killed, does not wait any more, and has its things to put in order.
+    if std::thread::panicking() || !may_suspend() || Curproc.interrupted() {
+        return Poll::Ready(attempt());
+    }
+    match nowait::attempt(attempt) {
+        Err(Errno::EAGAIN) => Poll::Pending,
+        done => Poll::Ready(done),
+    }
+}
+
+/// See [`pooled`].
+pub(super) struct Pooled<A, M, T> {
+    /// Whether it is none for the pool, whatever is answered: an embedder's code, say.
+    here: bool,
+    attempt: A,
+    make: M,
+    job: Job<T>,
+}
+
+/// A call that `attempt` makes, or else what `make` gives for the pool, unless it is to be made `here`.
+pub(super) fn pooled<T, J>(
+    here: bool,
+    attempt: impl FnMut() -> Result<T>,
+    make: impl FnMut() -> J,
+) -> Pooled<impl FnMut() -> Result<T>, impl FnMut() -> J, T>
+where
+    T: Send + 'static,
+    J: FnOnce() -> Result<T> + Send + 'static,
+{
+    Pooled { here, attempt, make, job: Job::NONE }
+}
+
+impl<A, M, J, T> Call for Pooled<A, M, T>
+where
+    A: FnMut() -> Result<T>,
+    M: FnMut() -> J,
+    J: FnOnce() -> Result<T> + Send + 'static,
+    T: Send + 'static,
+{
+    type Output = T;
+
+    #[inline]
+    fn first(&mut self) -> Poll<Result<T>> {
+        if self.here { Poll::Ready((self.attempt)()) } else { first(&mut self.attempt) }
+    }
+
+    fn again(&mut self, watch: &mut Watch<'_>) -> Poll<Result<T>> {
+        self.job.poll(watch, &mut self.make)
+    }
+}
