@@ -115,7 +115,7 @@ impl<'b> Connection<'b> {
             if body.is_done() {
                 return Ok(None);
             }
-            pace.progress(self.receive(pace.deadline(), None)?);
+            pace.received(self.receive(pace.deadline(), None)?);
             // A client that sends all at once is not to keep others waiting.
             mux::yield_now();
         }
@@ -190,14 +190,29 @@ impl<'b> Connection<'b> {
             self.go_on()?;
             match sys::write(self.descriptor.number(), bytes) {
                 Ok(written) => {
-                    pace.progress(written);
+                    pace.sent(written);
                     bytes = &bytes[written..];
                 }
-                Err(Errno::EAGAIN) => self.wait(Events::OUT, pace.deadline(), None)?,
+                Err(Errno::EAGAIN) => self.wait_for_reader(pace)?,
                 Err(errno) => return Err(End::of(errno)),
             }
         }
         Ok(())
+    }
+
+    /// Waits until more can be written, as long as the client takes what was: a slow one may be at that for minutes before
+    /// the host has room.
+    fn wait_for_reader(&self, pace: &mut Pace) -> Result<(), End> {
+        loop {
+            pace.untaken(self.descriptor.unacknowledged());
+            if Instant::now() >= pace.deadline() {
+                return Err(End::TimedOut);
+            }
+            match self.wait(Events::OUT, pace.next_look(), None) {
+                Err(End::TimedOut) => {}
+                waited => return waited,
+            }
+        }
     }
 
     /// A killed process is interrupted where it waits; a client that is always ready leaves nothing to wait for.

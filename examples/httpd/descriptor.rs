@@ -1,8 +1,16 @@
 //! Descriptors that close themselves.
 
+use std::any::Any;
+use std::ffi::c_int;
 use std::path::Path;
 
-use lwproc::{Fd, Mode, OpenFile, OpenFlags, Result, sys};
+use lwproc::{Fd, Mode, OpenFile, OpenFlags, Result, Socket, sys};
+use rustix::ioctl::{Getter, Opcode, ioctl};
+
+/// Asks a socket of the host what the peer has not acknowledged (`SIOCOUTQ`).
+///
+/// Source: tcp(7), unix(7).
+const OUTQ: Opcode = libc::TIOCOUTQ as Opcode;
 
 /// A descriptor of the process that is current. It must be dropped with that process current still: the number means
 /// something else in any other.
@@ -28,6 +36,16 @@ impl Descriptor {
     /// Takes the open file out of the process that is current, to be imported by another.
     pub(crate) fn export(self) -> Result<OpenFile> {
         sys::export(self.0)
+    }
+
+    /// How many bytes were written that the peer has not acknowledged; none of what is no socket.
+    pub(crate) fn unacknowledged(&self) -> u64 {
+        let Ok(file) = sys::export(self.0) else { return 0 };
+        let file: &dyn Any = file.file();
+        let Some(socket) = file.downcast_ref::<Socket>() else { return 0 };
+        // SAFETY: a socket answers this with an int.
+        let asked = unsafe { ioctl(socket, Getter::<OUTQ, c_int>::new()) };
+        asked.map_or(0, |bytes| u64::try_from(bytes).unwrap_or(0))
     }
 
     /// The number.

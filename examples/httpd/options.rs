@@ -52,7 +52,8 @@ pub(crate) struct Options {
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     pub(crate) head_timeout: Duration,
 
-    /// How long content may stand still, in seconds; it must also come and go at 1 KiB a second on average
+    /// How long content may stand still, in seconds; it must also come and go at 1 KiB a second on average. A reader's TCP
+    /// tells of what it read in steps, so that a response may stand still four times as long if that holds
     #[arg(long, value_name = "SECONDS", default_value = "20", value_parser = seconds)]
     pub(crate) body_timeout: Duration,
 

@@ -8,6 +8,8 @@ mod isolation;
 mod lifecycle;
 #[path = "../httpd/protocol.rs"]
 mod protocol;
+#[path = "../httpd/readers.rs"]
+mod readers;
 #[path = "../httpd/reading.rs"]
 mod reading;
 #[path = "../httpd/resets.rs"]

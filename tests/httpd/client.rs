@@ -29,7 +29,11 @@ impl Client {
 
     /// As `new`, for servers that may be gone.
     pub(crate) fn connect(address: &str) -> io::Result<Self> {
-        let stream = TcpStream::connect(address)?;
+        Self::of(TcpStream::connect(address)?)
+    }
+
+    /// A client of this connection.
+    pub(crate) fn of(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(BOUND))?;
         stream.set_write_timeout(Some(BOUND))?;
@@ -39,6 +43,11 @@ impl Client {
     /// Sends bytes. The server may have hung up already: what it had to say can be read all the same.
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.stream.get_mut().write_all(bytes.as_ref());
+    }
+
+    /// The connection, for what comes that is to be read byte by byte.
+    pub(crate) fn stream(&mut self) -> &mut impl Read {
+        &mut self.stream
     }
 
     /// Says that no more will be sent.

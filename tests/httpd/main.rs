@@ -8,6 +8,7 @@ mod isolation;
 mod lifecycle;
 mod many;
 mod protocol;
+mod readers;
 mod reading;
 mod resets;
 mod served;
