@@ -137,6 +137,8 @@ fn a_large_file_comes_as_it_is() {
     let reply = client.request("GET /~t/empty", "", b"");
     assert_eq!((reply.status, reply.field("Content-Length"), reply.body.len()), (200, Some("0"), 0));
     assert_eq!(client.request("GET /~t/empty", "Range: bytes=0-\r\n", b"").field("Content-Range"), Some("bytes */0"));
+    let reply = client.request("GET /~t/empty", "Range: bytes=-5\r\n", b"");
+    assert_eq!((reply.status, reply.field("Content-Length"), reply.field("Content-Range")), (200, Some("0"), None));
 }
 
 #[test]

@@ -27,6 +27,9 @@ impl Extent {
             (None, Some(suffix)) if first.is_empty() => {
                 if suffix == 0 {
                     Self::Unsatisfiable
+                } else if size == 0 {
+                    // The last bytes of nothing are all of it, and 206 has no way to say so.
+                    Self::Whole
                 } else {
                     Self::between(size.saturating_sub(suffix), u64::MAX, size)
                 }
@@ -83,6 +86,7 @@ mod tests {
             assert_eq!(Extent::of(range, 10), extent, "{range}");
         }
         assert_eq!(Extent::of("bytes=0-", 0), Extent::Unsatisfiable);
-        assert_eq!(Extent::of("bytes=-1", 0), Extent::Unsatisfiable);
+        assert_eq!(Extent::of("bytes=-1", 0), Extent::Whole);
+        assert_eq!(Extent::of("bytes=-0", 0), Extent::Unsatisfiable);
     }
 }
