@@ -212,7 +212,7 @@ impl<'s> Visit<'s> {
                 Resource::Processes => Ok(self.server.processes_page(request.form)),
                 _ => Err(Refusal::bad("the request target is for OPTIONS alone")),
             },
-            _ => Err(not_allowed(PAGE_METHODS)),
+            method => Err(not_allowed(method, PAGE_METHODS)),
         }
     }
 
@@ -263,11 +263,14 @@ fn respond_for(
         }
         Method::Delete => file::delete(tenant, &request.conditions, &named),
         Method::Options => Ok(Response::empty(Status::NO_CONTENT).with("Allow", tenant.methods())),
-        Method::Other(_) => Err(not_allowed(tenant.methods()).into()),
+        method @ Method::Other(_) => Err(not_allowed(method, tenant.methods()).into()),
     }
 }
 
-fn not_allowed(methods: &'static str) -> Refusal {
+fn not_allowed(method: &Method, methods: &'static str) -> Refusal {
+    if !method.is_known() {
+        return Refusal::new(Status::NOT_IMPLEMENTED, "this server does not know the method");
+    }
     Refusal::new(Status::METHOD_NOT_ALLOWED, "this cannot be done here").with("Allow", methods)
 }
 

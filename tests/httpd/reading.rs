@@ -178,12 +178,16 @@ fn what_is_not_there_and_what_cannot_be_done() {
     }
     for (line, allow) in [
         ("POST /~alice/hello.txt", "GET, HEAD, PUT, DELETE, OPTIONS"),
-        ("BREW /~alice/hello.txt", "GET, HEAD, PUT, DELETE, OPTIONS"),
+        ("PATCH /~alice/hello.txt", "GET, HEAD, PUT, DELETE, OPTIONS"),
         ("PUT /-/ps", "GET, HEAD, OPTIONS"),
         ("DELETE /", "GET, HEAD, OPTIONS"),
     ] {
         let reply = ask(&served, line, "");
         assert_eq!((reply.status, reply.field("Allow")), (405, Some(allow)), "{line}");
+    }
+    for line in ["BREW /~alice/hello.txt", "BREW /", "get /"] {
+        let reply = ask(&served, line, "");
+        assert_eq!((reply.status, reply.field("Allow")), (501, None), "{line}");
     }
     let options = ask(&served, "OPTIONS *", "");
     assert_eq!((options.status, options.field("Allow")), (204, Some("GET, HEAD, OPTIONS")));

@@ -39,6 +39,16 @@ impl Method {
         }
     }
 
+    /// Whether it is one that every server is expected to know, though this one may have no use for it.
+    ///
+    /// Source: RFC 9110, section 9; RFC 5789 for `PATCH`.
+    pub(crate) fn is_known(&self) -> bool {
+        match self {
+            Self::Other(name) => ["POST", "CONNECT", "TRACE", "PATCH"].contains(&&**name),
+            _ => true,
+        }
+    }
+
     /// Whether it only reads: the methods for which `If-None-Match` means "send it unless I have it".
     pub(crate) const fn is_read(&self) -> bool {
         matches!(self, Self::Get | Self::Head)
