@@ -36,9 +36,8 @@ impl From<Errno> for Trouble {
 /// What a failed system call on a file means to the client. Nothing of it tells where the file lies.
 pub(crate) fn refusal(errno: Errno) -> Refusal {
     match errno {
-        Errno::ENOENT | Errno::ENOTDIR | Errno::ENAMETOOLONG | Errno::ELOOP => {
-            Refusal::new(Status::NOT_FOUND, "there is no such file")
-        }
+        Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP => Refusal::new(Status::NOT_FOUND, "there is no such file"),
+        Errno::ENAMETOOLONG => Refusal::new(Status::URI_TOO_LONG, "no file has a name this long"),
         Errno::EACCES | Errno::EPERM => Refusal::new(Status::FORBIDDEN, "the tenant may not do this"),
         Errno::EROFS => Refusal::new(Status::FORBIDDEN, "the tenant's directory is read-only"),
         Errno::EISDIR | Errno::EEXIST | Errno::ENOTEMPTY | Errno::EBUSY => {

@@ -185,6 +185,8 @@ fn what_is_not_there_and_what_cannot_be_done() {
         let reply = ask(&served, line, "");
         assert_eq!((reply.status, reply.field("Allow")), (405, Some(allow)), "{line}");
     }
+    let long = "x".repeat(300);
+    assert_eq!(ask(&served, &format!("GET /~alice/{long}"), "").status, 414);
     for line in ["BREW /~alice/hello.txt", "BREW /", "get /"] {
         let reply = ask(&served, line, "");
         assert_eq!((reply.status, reply.field("Allow")), (501, None), "{line}");
