@@ -59,7 +59,13 @@ impl Target {
         };
         let path = match strip_scheme(path) {
             // http://host/path, as proxies and HTTP/2 gateways may send it.
-            Some(rest) => rest.find('/').map_or("/", |at| &rest[at..]),
+            Some(rest) => {
+                let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+                if !is_authority(authority) {
+                    return Err(Refusal::bad("the request target names no host"));
+                }
+                if path.is_empty() { "/" } else { path }
+            }
             None => path,
         };
         if !path.starts_with('/') {
@@ -80,6 +86,21 @@ impl Target {
         }
         Some(location)
     }
+}
+
+/// Whether it is a host, maybe with a port. Names of users have no place in `http` (RFC 9110, section 4.2.4).
+fn is_authority(authority: &str) -> bool {
+    let (host, port) = match authority.rfind(':').filter(|at| !authority[*at..].contains(']')) {
+        Some(at) => (&authority[..at], &authority[at + 1..]),
+        None => (authority, ""),
+    };
+    let named = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&byte);
+    let literal = |byte: u8| named(byte) || byte == b':';
+    let valid = match host.strip_prefix('[').map(|rest| rest.strip_suffix(']')) {
+        Some(inside) => inside.is_some_and(|inside| !inside.is_empty() && inside.bytes().all(literal)),
+        None => !host.is_empty() && host.bytes().all(named),
+    };
+    valid && (port.is_empty() || port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok())
 }
 
 /// What comes after `http://`, in any case.
@@ -185,6 +206,8 @@ mod tests {
             ("/~alice/a?b/../c", "/a"),
             ("http://host:80/~alice/x", "/x"),
             ("HTTP://host/~alice/x", "/x"),
+            ("http://[::1]:80/~alice/x", "/x"),
+            ("http://[::1]/~alice/x", "/x"),
         ] {
             assert_eq!(resource(raw).path().unwrap(), path, "{raw}");
         }
@@ -224,6 +247,15 @@ mod tests {
             "/~alice/%+1",
             "/#x",
             "ftp://h/",
+            "http://",
+            "http:///~alice/x",
+            "http://?x",
+            "http://:80/",
+            "http://a:b/",
+            "http://a:99999/",
+            "http://user@a/",
+            "http://[::1/",
+            "http://a b/",
         ] {
             assert!(Target::parse(raw).is_err(), "{raw}");
         }
