@@ -42,6 +42,15 @@ impl Request {
     /// # Errors
     /// 400, 417, 431, 501 and 505. The bytes after such a head mean nothing: the connection is to be closed.
     pub(crate) fn parse(head: &[u8]) -> Result<Self, Refusal> {
+        // A later minor version is read as the highest that is known (RFC 9110, section 2.5).
+        let line = head.iter().position(|byte| *byte == b'\r').unwrap_or(0);
+        if let Some(b'2'..=b'9') = head[..line].last()
+            && head[..line - 1].ends_with(b" HTTP/1.")
+        {
+            let mut known = head.to_vec();
+            known[line - 1] = b'1';
+            return Self::parse(&known);
+        }
         let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
         let mut parsed = httparse::Request::new(&mut fields);
         match parsed.parse(head) {
@@ -287,6 +296,8 @@ mod tests {
         let status = |head: &str| Request::parse(head.as_bytes()).unwrap_err().status();
         assert_eq!(status("PRI * HTTP/2.0\r\n\r\n"), Status::VERSION_NOT_SUPPORTED);
         assert_eq!(status("GET /\r\n\r\n"), Status::BAD_REQUEST);
+        let later = Request::parse(b"GET / HTTP/1.2\r\nHost: a\r\n\r\n").unwrap();
+        assert!(later.minor == 1 && later.keep_alive);
         assert_eq!(status(&format!("GET / HTTP/1.1\r\n{}\r\n", "X: y\r\n".repeat(65))), Status::HEADERS_TOO_LARGE);
     }
 }
