@@ -136,7 +136,7 @@ int rump_sys_nanosleep(const struct timespec *, struct timespec *);
 
 /* ---- Limits ---- */
 
-/* RLIMIT_NOFILE, RLIMIT_NPROC, RUMP_RLIMIT_NTHR; others are EINVAL. */
+/* RLIMIT_NOFILE, RLIMIT_NPROC, RLIMIT_FSIZE, RUMP_RLIMIT_NTHR; others are EINVAL. There is no SIGXFSZ. */
 int rump_sys_getrlimit(int, struct rlimit *);
 int rump_sys_setrlimit(int, const struct rlimit *);
 

@@ -20,6 +20,8 @@ fn resource(resource: c_int) -> Result<Resource> {
         Ok(Resource::NoFile)
     } else if resource == libc::RLIMIT_NPROC as c_int {
         Ok(Resource::NProc)
+    } else if resource == libc::RLIMIT_FSIZE as c_int {
+        Ok(Resource::FSize)
     } else if resource == RLIMIT_NTHR {
         Ok(Resource::NThr)
     } else {

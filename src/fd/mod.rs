@@ -6,6 +6,7 @@ mod description;
 mod device;
 mod fdtable;
 mod file;
+pub(crate) mod fsize;
 mod host;
 mod pipe;
 mod range;

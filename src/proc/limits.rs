@@ -3,7 +3,7 @@
 use crate::cred::Cred;
 use crate::errno::{Errno, Result};
 use crate::fd::OPEN_MAX;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Mutex, Ordering};
 
 /// A limited resource.
 ///
@@ -16,6 +16,10 @@ pub enum Resource {
     NProc,
     /// Lwps of this process. Beyond it: `EAGAIN`.
     NThr,
+    /// How long this process may make regular files, in bytes: those in memory and the host's. A write that reaches it is
+    /// short; one that begins there or beyond, or a truncation to more than that and than the file has: `EFBIG`. There is no
+    /// `SIGXFSZ`. Where the end of a host's file is, an append asks first: what others add at that moment is not seen.
+    FSize,
 }
 
 /// A soft limit, which holds, and a hard one, up to which a process may raise it.
@@ -28,12 +32,18 @@ pub struct Rlimit {
 }
 
 impl Rlimit {
-    /// No limit: what `RLIM_INFINITY` is in C. Every number from 2³²-1 on means the same.
+    /// No limit: what `RLIM_INFINITY` is in C. Every number from 2³²-1 on means the same, but for [`Resource::FSize`].
     pub const INFINITY: u64 = u64::MAX;
 
     /// The same soft and hard limit.
     pub const fn both(limit: u64) -> Self {
         Self { soft: limit, hard: limit }
+    }
+
+    /// # Errors
+    /// `EPERM`: it raises the hard limit that `old` has, and `cred` is not root.
+    fn check_after(self, old: Self, cred: &Cred) -> Result<()> {
+        if self.hard > old.hard && !cred.is_root() { Err(Errno::EPERM) } else { Ok(()) }
     }
 
     const fn pack(self) -> u64 {
@@ -53,13 +63,44 @@ const fn widen(limit: u32) -> u64 {
     if limit == u32::MAX { Rlimit::INFINITY } else { limit as u64 }
 }
 
-/// All limits of one process; each pair changes as one.
+/// All limits of one process.
 #[derive(Debug)]
 pub(crate) struct Limits {
-    /// *Atomic*, each: hard above soft, 32 bits each, all ones for none.
+    /// *Atomic*, each: hard above soft, 32 bits each, all ones for none. The pair changes as one.
     nofile: AtomicU64,
     nproc: AtomicU64,
     nthr: AtomicU64,
+    fsize: Wide,
+}
+
+/// A pair of limits of 64 bits each.
+#[derive(Debug)]
+struct Wide {
+    /// *Atomic*, both.
+    soft: AtomicU64,
+    hard: AtomicU64,
+    /// Held while they change. Who reads meanwhile, as `rfork` does, which locks nothing, may see one of them changed: of
+    /// those it takes the smaller for the soft one.
+    changing: Mutex<()>,
+}
+
+impl Wide {
+    fn new(limit: Rlimit) -> Self {
+        Self { soft: AtomicU64::new(limit.soft), hard: AtomicU64::new(limit.hard), changing: Mutex::new(()) }
+    }
+
+    fn get(&self) -> Rlimit {
+        let hard = self.hard.load(Ordering::Relaxed);
+        Rlimit { soft: self.soft.load(Ordering::Relaxed).min(hard), hard }
+    }
+
+    fn set(&self, limit: Rlimit, cred: &Cred) -> Result<()> {
+        let _changing = self.changing.lock();
+        limit.check_after(self.get(), cred)?;
+        self.hard.store(limit.hard, Ordering::Relaxed);
+        self.soft.store(limit.soft, Ordering::Relaxed);
+        Ok(())
+    }
 }
 
 impl Limits {
@@ -70,32 +111,52 @@ impl Limits {
             nofile: AtomicU64::new(Rlimit { soft: 1024, hard: OPEN_MAX as u64 }.pack()),
             nproc: AtomicU64::new(none),
             nthr: AtomicU64::new(none),
+            fsize: Wide::new(Rlimit::both(Rlimit::INFINITY)),
         }
     }
 
     /// The same limits for a child.
     pub(crate) fn copy(&self) -> Self {
         let copied = |limit: &AtomicU64| AtomicU64::new(limit.load(Ordering::Relaxed));
-        Self { nofile: copied(&self.nofile), nproc: copied(&self.nproc), nthr: copied(&self.nthr) }
-    }
-
-    const fn of(&self, resource: Resource) -> &AtomicU64 {
-        match resource {
-            Resource::NoFile => &self.nofile,
-            Resource::NProc => &self.nproc,
-            Resource::NThr => &self.nthr,
+        Self {
+            nofile: copied(&self.nofile),
+            nproc: copied(&self.nproc),
+            nthr: copied(&self.nthr),
+            fsize: Wide::new(self.fsize.get()),
         }
     }
 
-    /// The soft limit, 2³²-1 for none.
+    /// Where a pair is that is packed.
+    const fn packed(&self, resource: Resource) -> Option<&AtomicU64> {
+        match resource {
+            Resource::NoFile => Some(&self.nofile),
+            Resource::NProc => Some(&self.nproc),
+            Resource::NThr => Some(&self.nthr),
+            Resource::FSize => None,
+        }
+    }
+
+    /// The soft limit; 2³²-1 for none, and for what is more.
     #[inline]
     pub(crate) fn soft(&self, resource: Resource) -> u32 {
-        // Relaxed, here and below: a limit guards no data.
-        self.of(resource).load(Ordering::Relaxed) as u32
+        match self.packed(resource) {
+            // Relaxed, here and elsewhere: a limit guards no data.
+            Some(packed) => packed.load(Ordering::Relaxed) as u32,
+            None => squeeze(self.fsize()) as u32,
+        }
+    }
+
+    /// The soft limit on the size of files.
+    #[inline]
+    pub(crate) fn fsize(&self) -> u64 {
+        self.fsize.soft.load(Ordering::Relaxed)
     }
 
     pub(crate) fn get(&self, resource: Resource) -> Rlimit {
-        Rlimit::unpack(self.of(resource).load(Ordering::Relaxed))
+        match self.packed(resource) {
+            Some(packed) => Rlimit::unpack(packed.load(Ordering::Relaxed)),
+            None => self.fsize.get(),
+        }
     }
 
     /// # Errors
@@ -109,12 +170,12 @@ impl Limits {
         if resource == Resource::NoFile {
             new = Rlimit { soft: nofile(limit.soft)?, hard: nofile(limit.hard)? };
         }
-        let place = self.of(resource);
+        let Some(place) = self.packed(resource) else {
+            return self.fsize.set(limit, cred);
+        };
         let mut old = place.load(Ordering::Relaxed);
         loop {
-            if new.hard > Rlimit::unpack(old).hard && !cred.is_root() {
-                return Err(Errno::EPERM);
-            }
+            new.check_after(Rlimit::unpack(old), cred)?;
             match place.compare_exchange_weak(old, new.pack(), Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => return Ok(()),
                 Err(now) => old = now,
@@ -154,5 +215,11 @@ mod tests {
         limits.set(Resource::NoFile, Rlimit::both(Rlimit::INFINITY), &root).unwrap();
         assert_eq!(limits.get(Resource::NoFile), Rlimit::both(OPEN_MAX as u64));
         assert_eq!(limits.get(Resource::NThr), Rlimit::both(Rlimit::INFINITY));
+        let [some, none] = [u32::MAX.into(), Rlimit::INFINITY].map(Rlimit::both);
+        limits.set(Resource::FSize, some, &root).unwrap();
+        assert_eq!((limits.get(Resource::FSize), limits.copy().get(Resource::FSize)), (some, some));
+        assert_eq!(limits.set(Resource::FSize, none, &Cred::user(7, 7)), Err(Errno::EPERM));
+        limits.set(Resource::FSize, none, &root).unwrap();
+        assert_eq!((limits.get(Resource::FSize), limits.fsize()), (none, Rlimit::INFINITY));
     }
 }

@@ -1,13 +1,12 @@
 //! Reading, writing, positions.
 
 use std::io::{IoSlice, IoSliceMut, SeekFrom};
-
 use std::task::Poll;
 
 use super::call::{Call, block};
-use super::file;
 use super::pool::{Job, pooled};
 use super::ready::{Attempt, Moved, until_ready};
+use super::{file, fsize};
 use crate::errno::{Errno, Result};
 use crate::fd::{FileKind, OpenFile, OpenFlags};
 use crate::id::Fd;
@@ -224,7 +223,8 @@ fn read_each(open: &OpenFile, bufs: &mut [IoSliceMut<'_>], len: usize) -> Result
 /// # Errors
 /// `EBADF`: `fd` is not open, or not for writing. `EAGAIN`: no room, and the descriptor is non-blocking. `EINTR`: the
 /// process was killed before anything was written. `EPIPE`: nobody can read it any more; there is no signal. `EFBIG`:
-/// beyond 2⁶³-1. `EINVAL`: a file that cannot be written. What the file says, such as `ENOSPC`.
+/// beyond 2⁶³-1, or beyond the process's [limit](crate::Resource::FSize), up to which a write goes that begins before it.
+/// `EINVAL`: a file that cannot be written. What the file says, such as `ENOSPC`.
 ///
 /// Source: POSIX.1-2024, section write.
 #[inline]
@@ -253,8 +253,9 @@ impl Attempt for Writing<'_> {
     }
 
     fn pooled(&mut self, open: &OpenFile, job: &mut Job<Moved>, watch: &Watch<'_>) -> Poll<Result<usize>> {
-        let buf = self.buf;
-        job.poll(watch, || write_apart(open, copied(buf), write_at_offset)).map_ok(|moved| moved.count)
+        let (buf, limit) = (self.buf, fsize::limit());
+        let write = move |open: &OpenFile, bytes: &[u8]| write_at_offset(open, bytes, limit);
+        job.poll(watch, || write_apart(open, copied(buf), write)).map_ok(|moved| moved.count)
     }
 
     #[inline]
@@ -267,7 +268,7 @@ impl Attempt for Writing<'_> {
 #[inline]
 fn write_on(open: &OpenFile, buf: &[u8], written: &mut usize) -> Result<()> {
     if open.file().seekable() {
-        *written = write_at_offset(open, buf)?;
+        *written = write_at_offset(open, buf, fsize::limit())?;
         return Ok(());
     }
     loop {
@@ -280,14 +281,15 @@ fn write_on(open: &OpenFile, buf: &[u8], written: &mut usize) -> Result<()> {
     }
 }
 
-fn write_at_offset(open: &OpenFile, buf: &[u8]) -> Result<usize> {
+/// `limit`: on the size of files.
+fn write_at_offset(open: &OpenFile, buf: &[u8], limit: u64) -> Result<usize> {
     let mut offset = open.offset()?;
     if open.flags().contains(OpenFlags::APPEND) {
-        let (written, end) = open.append(buf)?;
+        let (written, end) = fsize::append(open, buf, limit)?;
         *offset = end;
         return Ok(written);
     }
-    let written = open.write_at(up_to_the_end(buf, *offset)?, *offset)?;
+    let written = open.write_at(fsize::within(open, up_to_the_end(buf, *offset)?, *offset, limit)?, *offset)?;
     *offset += written as u64;
     Ok(written)
 }
@@ -320,12 +322,12 @@ impl Attempt for WritingAt<'_> {
     type Output = usize;
 
     fn attempt(&mut self, open: &OpenFile) -> Result<usize> {
-        open.write_at(self.buf, self.at)
+        open.write_at(fsize::within(open, self.buf, self.at, fsize::limit())?, self.at)
     }
 
     fn pooled(&mut self, open: &OpenFile, job: &mut Job<Moved>, watch: &Watch<'_>) -> Poll<Result<usize>> {
-        let (buf, at) = (self.buf, self.at);
-        let write = move |open: &OpenFile, bytes: &[u8]| open.write_at(bytes, at);
+        let (buf, at, limit) = (self.buf, self.at, fsize::limit());
+        let write = move |open: &OpenFile, bytes: &[u8]| open.write_at(fsize::within(open, bytes, at, limit)?, at);
         job.poll(watch, || write_apart(open, copied(buf), write)).map_ok(|moved| moved.count)
     }
 }
@@ -381,7 +383,9 @@ impl Attempt for WritingEach<'_> {
             gather(bufs, before, &mut bytes, len);
             Ok(bytes)
         };
-        let written = job.poll(watch, || write_apart(open, gathered(), write_at_offset));
+        let limit = fsize::limit();
+        let write = move |open: &OpenFile, bytes: &[u8]| write_at_offset(open, bytes, limit);
+        let written = job.poll(watch, || write_apart(open, gathered(), write));
         written.map_ok(|moved| before + moved.count)
     }
 
@@ -448,7 +452,8 @@ pub(super) fn on_file<T: Send + 'static>(
 ///
 /// # Errors
 /// `EBADF`: `fd` is not open. `EINVAL`: it is not open for writing, not a regular file, or `len` is beyond 2⁶³-1. What
-/// the file says, such as `EFBIG`, `ENOSPC` and `EROFS`.
+/// the file says, such as `EFBIG`, `ENOSPC` and `EROFS`. `EFBIG`: longer than it is and than the process's
+/// [limit](crate::Resource::FSize).
 ///
 /// Source: POSIX.1-2024, section ftruncate.
 pub fn ftruncate(fd: Fd, len: u64) -> Result<()> {
@@ -460,7 +465,8 @@ pub(super) fn truncating(fd: Fd, len: u64) -> Result<impl Call<Output = ()>> {
     if !open.flags().writable() || len > OFFSET_MAX {
         return Err(Errno::EINVAL);
     }
-    on_file(open, move |open| open.file().set_len(len))
+    let limit = fsize::limit();
+    on_file(open, move |open| fsize::set_len(open, len, limit))
 }
 
 /// Makes lasting what was written to the file: at once for files in memory, as far as the host does it for its own.

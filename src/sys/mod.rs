@@ -17,6 +17,7 @@ pub mod aio;
 mod call;
 mod data;
 mod descriptors;
+mod fsize;
 mod host;
 mod identity;
 mod names;

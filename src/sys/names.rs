@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use super::call::{Call, block};
 use super::data::on_file;
-use super::file;
 use super::pool::pooled;
+use super::{file, fsize};
 use crate::context::current;
 use crate::cred::Cred;
 use crate::errno::{Errno, Result};
@@ -49,7 +49,7 @@ pub(super) fn at_cwd<R>(f: impl FnOnce(&Namei<'_>) -> R) -> R {
 }
 
 /// What an open file refers to, if it was opened by name.
-fn node(open: &OpenFile) -> Option<&OpenNode> {
+pub(super) fn node(open: &OpenFile) -> Option<&OpenNode> {
     (open.file() as &dyn Any).downcast_ref()
 }
 
@@ -356,8 +356,9 @@ pub fn lchown(path: impl AsRef<Path>, uid: Option<Uid>, gid: Option<Gid>) -> Res
 ///
 /// # Errors
 /// Those of every path, as for [`stat`], and: `EACCES`: it may not be written. `EISDIR`: a directory. `EINVAL`: another
-/// file that is not regular, or more than 2⁶³-1 bytes. `EFBIG`: more than the file system can have in one file. `ENOSPC`:
-/// more than it has left. `EROFS`: on a read-only mount.
+/// file that is not regular, or more than 2⁶³-1 bytes. `EFBIG`: more than the file system can have in one file, or longer
+/// than it is and than the process may make it ([`Resource::FSize`](crate::Resource::FSize)). `ENOSPC`: more than is left.
+/// `EROFS`: on a read-only mount.
 ///
 /// Source: POSIX.1-2024, truncate.
 pub fn truncate(path: impl AsRef<Path>, len: u64) -> Result<()> {
@@ -366,7 +367,8 @@ pub fn truncate(path: impl AsRef<Path>, len: u64) -> Result<()> {
 
 pub(super) fn truncating_at(path: &Path, len: u64) -> Result<impl Call<Output = ()>> {
     i64::try_from(len).map_err(|_| Errno::EINVAL)?;
-    looking(AT_FDCWD, [path], move |namei, [path]| namei.truncate(path, len))
+    let limit = fsize::limit();
+    looking(AT_FDCWD, [path], move |namei, [path]| namei.truncate(path, len, limit))
 }
 
 /// Sets the times of the last read and the last write.

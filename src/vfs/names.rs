@@ -304,11 +304,11 @@ impl Namei<'_> {
         self.change(path, Last::Follow, Change::Times(atime, mtime))
     }
 
-    /// Cuts or extends a regular file.
+    /// Cuts a regular file, or extends it up to `limit`.
     ///
     /// # Errors
     /// `EACCES`, `EROFS`, `ENOSPC`, `EFBIG`. `EISDIR`: a directory. `EINVAL`: not a regular file.
-    pub(crate) fn truncate(&self, path: &Path, len: u64) -> Result<()> {
+    pub(crate) fn truncate(&self, path: &Path, len: u64, limit: u64) -> Result<()> {
         let (node, mount) = self.file(path, Last::Follow)?;
         match node.kind() {
             FileKind::Directory => return Err(Errno::EISDIR),
@@ -317,7 +317,7 @@ impl Namei<'_> {
         }
         node.permissions()?.check(self.cred, Access::WRITE)?;
         mount.writable()?;
-        node.set_len(len, !self.cred.is_root())
+        node.set_len_within(len, limit, !self.cred.is_root())
     }
 
     /// The directory at `path`, to be a process's working directory or root.

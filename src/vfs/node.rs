@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 use super::access::{Change, Permissions};
 use crate::cred::Cred;
 use crate::errno::{Errno, Result};
-use crate::fd::{DirEntry, File, FileKind, HostRange, OpenFlags, Stat};
+use crate::fd::{DirEntry, File, FileKind, HostRange, OpenFlags, Stat, fsize};
 use crate::id::Mode;
 
 /// Makes the file that an open of a device refers to. The namespace keeps it; nodes only know it, so that none of
@@ -178,14 +178,29 @@ pub(super) trait Node: Any + Send + Sync {
         Err(Errno::EISDIR)
     }
 
-    fn append(&self, buf: &[u8], strip: bool) -> Result<(usize, u64)> {
-        let _ = (buf, strip);
+    /// What is beyond `limit` is left out.
+    ///
+    /// # Errors
+    /// `EFBIG`: all of it.
+    fn append(&self, buf: &[u8], limit: u64, strip: bool) -> Result<(usize, u64)> {
+        let _ = (buf, limit, strip);
         Err(Errno::EISDIR)
     }
 
     fn set_len(&self, len: u64, strip: bool) -> Result<()> {
         let _ = (len, strip);
         Err(if self.kind() == FileKind::Directory { Errno::EISDIR } else { Errno::EINVAL })
+    }
+
+    /// `set_len`, which does not make it longer than `limit`.
+    ///
+    /// # Errors
+    /// `EFBIG`: it would.
+    fn set_len_within(&self, len: u64, limit: u64, strip: bool) -> Result<()> {
+        if len > limit {
+            fsize::check(self.stat()?.size, len, limit)?;
+        }
+        self.set_len(len, strip)
     }
 
     fn read_dir(&self, at: u64) -> Result<Option<(DirEntry, u64)>> {

@@ -9,7 +9,7 @@ use super::node::{Node, Opened};
 use super::place::Place;
 use crate::cred::Cred;
 use crate::errno::{Errno, Result};
-use crate::fd::{DirEntry, File, FileKind, OpenFlags, Stat};
+use crate::fd::{DirEntry, File, FileKind, OpenFlags, Stat, fsize};
 use crate::id::{Gid, Mode, Uid};
 use crate::wait::events::Events;
 use crate::wait::watch::Watch;
@@ -71,6 +71,41 @@ impl OpenNode {
         if self.strips { self.node.strip() } else { Ok(()) }
     }
 
+    /// Never changes.
+    pub(crate) fn kind(&self) -> FileKind {
+        self.node.kind()
+    }
+
+    /// [`File::append`], which leaves out what would make a regular file longer than `limit`: exactly in memory, as
+    /// [`fsize::append`] on the host.
+    ///
+    /// # Errors
+    /// `EFBIG`: nothing is left.
+    pub(crate) fn append_within(&self, buf: &[u8], limit: u64) -> Result<(usize, u64)> {
+        match &self.opened {
+            Opened::File(file) if self.kind() == FileKind::Regular => {
+                self.strip().and_then(|()| fsize::append(&**file, buf, limit))
+            }
+            Opened::File(_) | Opened::Device(_) => self.append(buf),
+            Opened::Node => self.node.append(buf, limit, self.strips),
+        }
+    }
+
+    /// [`File::set_len`], which makes no regular file longer than `limit`.
+    ///
+    /// # Errors
+    /// `EFBIG`: it would.
+    pub(crate) fn set_len_within(&self, len: u64, limit: u64) -> Result<()> {
+        match &self.opened {
+            Opened::Node => self.node.set_len_within(len, limit, self.strips),
+            Opened::File(file) if self.kind() == FileKind::Regular => {
+                fsize::check(file.stat()?.size, len, limit)?;
+                self.set_len(len)
+            }
+            Opened::File(_) | Opened::Device(_) => self.set_len(len),
+        }
+    }
+
     fn change(&self, cred: &Cred, change: Change) -> Result<()> {
         self.mount.writable()?;
         self.node.change(cred, change)
@@ -121,7 +156,7 @@ impl File for OpenNode {
     fn append(&self, buf: &[u8]) -> Result<(usize, u64)> {
         match &self.opened {
             Opened::File(file) => self.strip().and_then(|()| file.append(buf)),
-            _ => self.node.append(buf, self.strips),
+            _ => self.node.append(buf, u64::MAX, self.strips),
         }
     }
 
@@ -168,6 +203,6 @@ impl File for OpenNode {
 
 impl fmt::Debug for OpenNode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OpenNode").field("kind", &self.node.kind()).finish_non_exhaustive()
+        f.debug_struct("OpenNode").field("kind", &self.kind()).finish_non_exhaustive()
     }
 }

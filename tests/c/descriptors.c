@@ -141,6 +141,20 @@ controlling(void)
 }
 
 static void
+too_long(void)
+{
+	struct rlimit limit = { 3, RLIM_INFINITY }, got;
+	begin();
+	IS(rump_sys_setrlimit(RLIMIT_FSIZE, &limit), 0);
+	IS(rump_sys_getrlimit(RLIMIT_FSIZE, &got), 0);
+	IS(got.rlim_cur == 3 && got.rlim_max == RLIM_INFINITY, 1);
+	IS(rump_sys_open("/long", O_CREAT | O_RDWR, 0644), 0);
+	IS(rump_sys_write(0, "hello", 5), 3);
+	FAILS(rump_sys_write(0, "lo", 2), EFBIG);
+	FAILS(rump_sys_ftruncate(0, 4), EFBIG);
+}
+
+static void
 too_many(void)
 {
 	struct rlimit limit = { 8, 8 };
@@ -307,6 +321,7 @@ main(int argc, char **argv)
 		CASE(closing),
 		CASE(duplicating),
 		CASE(controlling),
+		CASE(too_long),
 		CASE(too_many),
 		CASE(pipes),
 		CASE(broken_pipes_by_default),

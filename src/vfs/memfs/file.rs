@@ -8,7 +8,7 @@ use super::MemFs;
 use super::attributes::Attributes;
 use crate::cred::Cred;
 use crate::errno::{Errno, Result};
-use crate::fd::{FileKind, OpenFlags, Stat};
+use crate::fd::{FileKind, OpenFlags, Stat, fsize};
 use crate::vfs::access::{Change, Permissions};
 use crate::vfs::node::{Node, Opened};
 
@@ -128,20 +128,25 @@ impl Node for MemFile {
         self.write(&mut self.state.write(), buf, at, strip)
     }
 
-    fn append(&self, buf: &[u8], strip: bool) -> Result<(usize, u64)> {
+    fn append(&self, buf: &[u8], limit: u64, strip: bool) -> Result<(usize, u64)> {
         let mut state = self.state.write();
         let end = state.data.len() as u64;
-        let written = self.write(&mut state, buf, end, strip)?;
+        let written = self.write(&mut state, fsize::within(buf, end, limit)?, end, strip)?;
         Ok((written, end + written as u64))
     }
 
     fn set_len(&self, len: u64, strip: bool) -> Result<()> {
+        self.set_len_within(len, u64::MAX, strip)
+    }
+
+    fn set_len_within(&self, len: u64, limit: u64, strip: bool) -> Result<()> {
         if len > SIZE_MAX {
             return Err(Errno::EFBIG);
         }
         let mut state = self.state.write();
         let State { attributes, data } = &mut *state;
         let old = data.len() as u64;
+        fsize::check(old, len, limit)?;
         let room = self.reserve(data, len);
         if room < len {
             self.fs.give_back(room - old);
