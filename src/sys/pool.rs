@@ -4,10 +4,15 @@
 //! does not do, a thread of a bounded pool makes them, and the caller alone waits. A call in flight has all that it works on
 //! by count or by copy: whoever waited may be killed, cancelled or dropped meanwhile, and the call goes on to its end.
 
+#[cfg(not(loom))]
 use std::future::Future;
+#[cfg(not(loom))]
 use std::pin::Pin;
-use std::task::{Context, Poll};
+#[cfg(not(loom))]
+use std::task::Context;
+use std::task::Poll;
 
+#[cfg(not(loom))]
 use blocking::Task;
 
 use super::call::Call;
@@ -17,13 +22,30 @@ use crate::wait::watch::Watch;
 use crate::wait::{Interruptible, may_suspend, nowait};
 
 /// A call that a thread of the pool makes, or has made. Dropped, it is not begun any more.
-#[derive(Default)]
+#[cfg(not(loom))]
 pub(super) struct Job<T>(Option<Task<Result<T>>>);
 
+/// There is no multiplexer in a model, and so nothing for a pool, which has no models.
+#[cfg(loom)]
+pub(super) struct Job<T>(std::marker::PhantomData<T>);
+
 impl<T: Send + 'static> Job<T> {
+    #[cfg(not(loom))]
     pub(super) const NONE: Self = Self(None);
+    #[cfg(loom)]
+    pub(super) const NONE: Self = Self(std::marker::PhantomData);
+
+    #[cfg(loom)]
+    pub(super) fn poll<J: FnOnce() -> Result<T>>(
+        &mut self,
+        _: &Watch<'_>,
+        make: impl FnOnce() -> J,
+    ) -> Poll<Result<T>> {
+        Poll::Ready(make()())
+    }
 
     /// Has `make`'s call made, once; what it answered is for the last who asked.
+    #[cfg(not(loom))]
     pub(super) fn poll<J>(&mut self, watch: &Watch<'_>, make: impl FnOnce() -> J) -> Poll<Result<T>>
     where
         J: FnOnce() -> Result<T> + Send + 'static,
