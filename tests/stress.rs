@@ -194,13 +194,17 @@ fn churn(seed: u64, time: Duration) {
                         }
                         steps += 64;
                     }
-                    // It ends bound: the lwp is the others' then.
-                    shared.idle.lock().extend(kernel.curlwp());
-                    steps
+                    // It ends bound: the lwp is anybody's when the thread has ended, and not before.
+                    (steps, kernel.curlwp())
                 })
             })
             .collect();
-        churns.into_iter().map(|churn| churn.join().unwrap()).sum()
+        let ended = churns.into_iter().map(|churn| {
+            let (steps, bound) = churn.join().unwrap();
+            shared.idle.lock().extend(bound);
+            steps
+        });
+        ended.sum()
     });
 
     // What is left is listed, each lwp once and by nobody run, and goes.
