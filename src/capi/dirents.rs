@@ -13,6 +13,8 @@ use crate::sys;
 
 /// Where the name begins.
 const NAME: usize = offset_of!(libc::dirent, d_name);
+/// No entry is shorter: a name of one byte, and its NUL.
+const SHORTEST: usize = NAME + 2;
 /// What each entry's length is a multiple of.
 const ALIGN: usize = align_of::<libc::dirent>();
 
@@ -27,7 +29,8 @@ pub unsafe extern "C" fn rump_sys_getdents(fd: c_int, buf: *mut c_char, len: usi
         let buf = unsafe { memory::bytes_mut(buf.cast(), len) }?;
         let mut written = 0;
         let mut full = false;
-        sys::each_dirent(fd, usize::MAX, |entry, next| {
+        // No more than can fit.
+        sys::each_dirent(fd, (buf.len() / SHORTEST).max(1), |entry, next| {
             let room = &mut buf[written..];
             let len = length_of(&entry);
             if room.len() < len {

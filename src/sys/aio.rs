@@ -10,6 +10,9 @@
 //! by then: mostly nothing, since what takes or makes something is ready in that same poll. It may be polled with another
 //! waker each time; the last one is woken.
 //!
+//! A call on the host's files that is under way in [the pool](super) goes on to its end without its future: the descriptor's
+//! offset may have moved, and what was to be written may be written.
+//!
 //! # Errors
 //! Those of the call of the same name. `EINTR`: the process was killed while waiting; the future was woken for that. And
 //! `EOPNOTSUPP` where it would have to wait for a descriptor of the host or for a time, and is not polled by a multiplexer
@@ -208,7 +211,7 @@ pub async fn getdents(fd: Fd, count: usize) -> Result<Vec<DirEntry>> {
     let mut entries = Vec::new();
     let mut left = count;
     loop {
-        let listed = match future(|| names::listing(&open, left)).await {
+        let listed = match future(|| Ok(names::listing(&open, left))).await {
             Err(error) if entries.is_empty() => return Err(error),
             Err(_) => return Ok(entries),
             Ok(listed) => listed,

@@ -4,7 +4,7 @@ use std::io::{IoSlice, IoSliceMut, SeekFrom};
 use std::task::Poll;
 
 use super::call::{Call, block};
-use super::pool::{Job, pooled};
+use super::pool::{Job, on_file};
 use super::ready::{Attempt, Moved, until_ready};
 use super::{file, fsize};
 use crate::errno::{Errno, Result};
@@ -54,6 +54,7 @@ struct Reading<'b> {
     at: Option<u64>,
 }
 
+/// Reads at `at`, or at the descriptor's offset.
 fn read_once(open: &OpenFile, buf: &mut [u8], at: Option<u64>) -> Result<usize> {
     if at.is_some() || !open.file().seekable() {
         return open.read_at(buf, at.unwrap_or(0));
@@ -74,8 +75,7 @@ impl Attempt for Reading<'_> {
     }
 
     fn pooled(&mut self, open: &OpenFile, job: &mut Job<Moved>, watch: &Watch<'_>) -> Poll<Result<usize>> {
-        let (at, len) = (self.at, self.buf.len().min(POOLED));
-        let read = job.poll(watch, || read_apart(open, len, move |open, buf| read_once(open, buf, at)));
+        let read = job.poll(watch, || read_apart(open, self.buf.len(), self.at));
         read.map_ok(|Moved { bytes, count }| {
             self.buf[..count].copy_from_slice(&bytes[..count]);
             count
@@ -83,29 +83,26 @@ impl Attempt for Reading<'_> {
     }
 }
 
-/// A read of at most `len` bytes for the pool.
-fn read_apart(
-    open: &OpenFile,
-    len: usize,
-    read: impl FnOnce(&OpenFile, &mut [u8]) -> Result<usize> + Send + 'static,
-) -> impl FnOnce() -> Result<Moved> + Send + 'static {
+/// A read of at most `len` bytes, and of [`POOLED`], for the pool.
+fn read_apart(open: &OpenFile, len: usize, at: Option<u64>) -> impl FnOnce() -> Result<Moved> + Send + use<> {
     let open = open.clone();
     move || {
+        let len = len.min(POOLED);
         let mut bytes = allocate(len)?;
         bytes.resize(len, 0);
-        let count = read(&open, &mut bytes)?;
+        let count = read_once(&open, &mut bytes, at)?;
         Ok(Moved { bytes, count })
     }
 }
 
-/// A write for the pool of what `bytes` gives.
+/// A write for the pool of what `bytes` gives, by the limit that the caller has now.
 fn write_apart(
     open: &OpenFile,
     bytes: Result<Vec<u8>>,
-    write: impl FnOnce(&OpenFile, &[u8]) -> Result<usize> + Send + 'static,
-) -> impl FnOnce() -> Result<Moved> + Send + 'static {
-    let open = open.clone();
-    move || write(&open, &bytes?).map(|count| Moved { bytes: Vec::new(), count })
+    at: Option<u64>,
+) -> impl FnOnce() -> Result<Moved> + Send + use<> {
+    let (open, limit) = (open.clone(), fsize::limit());
+    move || write_once(&open, &bytes?, at, limit).map(|count| Moved { bytes: Vec::new(), count })
 }
 
 fn copied(buf: &[u8]) -> Result<Vec<u8>> {
@@ -174,8 +171,7 @@ impl Attempt for ReadingEach<'_, '_> {
     }
 
     fn pooled(&mut self, open: &OpenFile, job: &mut Job<Moved>, watch: &Watch<'_>) -> Poll<Result<usize>> {
-        let len = self.len.min(POOLED);
-        let read = job.poll(watch, || read_apart(open, len, |open, buf| read_once(open, buf, None)));
+        let read = job.poll(watch, || read_apart(open, self.len, None));
         read.map_ok(|Moved { bytes, count }| {
             scatter(&bytes[..count], self.bufs);
             count
@@ -253,9 +249,7 @@ impl Attempt for Writing<'_> {
     }
 
     fn pooled(&mut self, open: &OpenFile, job: &mut Job<Moved>, watch: &Watch<'_>) -> Poll<Result<usize>> {
-        let (buf, limit) = (self.buf, fsize::limit());
-        let write = move |open: &OpenFile, bytes: &[u8]| write_at_offset(open, bytes, limit);
-        job.poll(watch, || write_apart(open, copied(buf), write)).map_ok(|moved| moved.count)
+        job.poll(watch, || write_apart(open, copied(self.buf), None)).map_ok(|moved| moved.count)
     }
 
     #[inline]
@@ -268,7 +262,7 @@ impl Attempt for Writing<'_> {
 #[inline]
 fn write_on(open: &OpenFile, buf: &[u8], written: &mut usize) -> Result<()> {
     if open.file().seekable() {
-        *written = write_at_offset(open, buf, fsize::limit())?;
+        *written = write_once(open, buf, None, fsize::limit())?;
         return Ok(());
     }
     loop {
@@ -281,8 +275,11 @@ fn write_on(open: &OpenFile, buf: &[u8], written: &mut usize) -> Result<()> {
     }
 }
 
-/// `limit`: on the size of files.
-fn write_at_offset(open: &OpenFile, buf: &[u8], limit: u64) -> Result<usize> {
+/// Writes at `at`, or at the descriptor's offset. `limit`: on the size of files.
+fn write_once(open: &OpenFile, buf: &[u8], at: Option<u64>, limit: u64) -> Result<usize> {
+    if let Some(at) = at {
+        return open.write_at(fsize::within(open, buf, at, limit)?, at);
+    }
     let mut offset = open.offset()?;
     if open.flags().contains(OpenFlags::APPEND) {
         let (written, end) = fsize::append(open, buf, limit)?;
@@ -322,13 +319,11 @@ impl Attempt for WritingAt<'_> {
     type Output = usize;
 
     fn attempt(&mut self, open: &OpenFile) -> Result<usize> {
-        open.write_at(fsize::within(open, self.buf, self.at, fsize::limit())?, self.at)
+        write_once(open, self.buf, Some(self.at), fsize::limit())
     }
 
     fn pooled(&mut self, open: &OpenFile, job: &mut Job<Moved>, watch: &Watch<'_>) -> Poll<Result<usize>> {
-        let (buf, at, limit) = (self.buf, self.at, fsize::limit());
-        let write = move |open: &OpenFile, bytes: &[u8]| open.write_at(fsize::within(open, bytes, at, limit)?, at);
-        job.poll(watch, || write_apart(open, copied(buf), write)).map_ok(|moved| moved.count)
+        job.poll(watch, || write_apart(open, copied(self.buf), Some(self.at))).map_ok(|moved| moved.count)
     }
 }
 
@@ -383,9 +378,7 @@ impl Attempt for WritingEach<'_> {
             gather(bufs, before, &mut bytes, len);
             Ok(bytes)
         };
-        let limit = fsize::limit();
-        let write = move |open: &OpenFile, bytes: &[u8]| write_at_offset(open, bytes, limit);
-        let written = job.poll(watch, || write_apart(open, gathered(), write));
+        let written = job.poll(watch, || write_apart(open, gathered(), None));
         written.map_ok(|moved| before + moved.count)
     }
 
@@ -417,7 +410,7 @@ pub fn lseek(fd: Fd, to: SeekFrom) -> Result<u64> {
 }
 
 pub(super) fn seeking(fd: Fd, to: SeekFrom) -> Result<impl Call<Output = u64>> {
-    on_file(file(fd)?, move |open| {
+    Ok(on_file(file(fd)?, move |open| {
         if !open.file().seekable() && open.file().stat()?.kind() != FileKind::Directory {
             return Err(Errno::ESPIPE);
         }
@@ -429,23 +422,7 @@ pub(super) fn seeking(fd: Fd, to: SeekFrom) -> Result<impl Call<Output = u64>> {
         };
         *offset = target.filter(|at| *at <= OFFSET_MAX).ok_or(Errno::EINVAL)?;
         Ok(*offset)
-    })
-}
-
-/// A call on an open file, for the pool where it may take long there.
-pub(super) fn on_file<T: Send + 'static>(
-    open: OpenFile,
-    call: impl Fn(&OpenFile) -> Result<T> + Copy + Send + 'static,
-) -> Result<impl Call<Output = T>> {
-    let theirs = open.clone();
-    Ok(pooled(
-        !open.pooled(),
-        move || call(&open),
-        move || {
-            let open = theirs.clone();
-            move || call(&open)
-        },
-    ))
+    }))
 }
 
 /// Cuts the file to `len` bytes, or extends it by zeros.
@@ -466,7 +443,7 @@ pub(super) fn truncating(fd: Fd, len: u64) -> Result<impl Call<Output = ()>> {
         return Err(Errno::EINVAL);
     }
     let limit = fsize::limit();
-    on_file(open, move |open| fsize::set_len(open, len, limit))
+    Ok(on_file(open, move |open| fsize::set_len(open, len, limit)))
 }
 
 /// Makes lasting what was written to the file: at once for files in memory, as far as the host does it for its own.
@@ -480,7 +457,7 @@ pub fn fsync(fd: Fd) -> Result<()> {
 }
 
 pub(super) fn syncing(fd: Fd) -> Result<impl Call<Output = ()>> {
-    on_file(file(fd)?, |open| open.file().sync())
+    Ok(on_file(file(fd)?, |open| open.file().sync()))
 }
 
 fn readable(fd: Fd) -> Result<OpenFile> {

@@ -39,7 +39,7 @@ fn install_in(number: Number<'_>, file: OpenFile, flags: OpenFlags) -> Result<Fd
 
 /// [`openat`] as a future.
 pub(super) async fn open_async(dir: Fd, path: &Path, flags: OpenFlags, mode: Mode) -> Result<Fd> {
-    check_mode(flags)?;
+    check_access_mode(flags)?;
     let (fds, limit) = current(table);
     let number = fds.take_lowest(0, limit)?;
     let node = future(|| names::opening(dir, path, flags, mode)).await?;
@@ -48,7 +48,7 @@ pub(super) async fn open_async(dir: Fd, path: &Path, flags: OpenFlags, mode: Mod
 
 /// # Errors
 /// `EINVAL`: an access mode that there is not.
-fn check_mode(flags: OpenFlags) -> Result<()> {
+fn check_access_mode(flags: OpenFlags) -> Result<()> {
     if flags.contains(OpenFlags::ACCMODE) { Err(Errno::EINVAL) } else { Ok(()) }
 }
 
@@ -88,7 +88,7 @@ pub fn open(path: impl AsRef<Path>, flags: OpenFlags, mode: Mode) -> Result<Fd> 
 ///
 /// Source: POSIX.1-2024, openat.
 pub fn openat(dir: Fd, path: impl AsRef<Path>, flags: OpenFlags, mode: Mode) -> Result<Fd> {
-    check_mode(flags)?;
+    check_access_mode(flags)?;
     open_with(flags, || names::opened(block(names::opening(dir, path.as_ref(), flags, mode)?)?, flags))
 }
 

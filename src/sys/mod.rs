@@ -9,7 +9,7 @@
 //!
 //! Under a [multiplexer](crate::Mux) a call on a [mount](crate::Kernel::mount) of the host or on a [`HostFile`](crate::HostFile)
 //! that the host does not answer from its cache is made by a thread of a pool, as one that blocks: killed, cancelled or dropped
-//! meanwhile, the caller is told `EINTR` or nothing, and the call goes on to its end all the same. Such a read is of 1 MiB at
+//! meanwhile, the caller is told `EINTR` or nothing, and a call that has begun goes on to its end all the same. Such a read is of 1 MiB at
 //! most. Whoever was killed or cancelled, or unwinds, makes its calls on the host thread itself, as do `close`, and `bind` and
 //! `connect` of a path.
 

@@ -1,13 +1,11 @@
 //! Files by name, and the working directory.
 
-use std::any::Any;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::call::{Call, block};
-use super::data::on_file;
-use super::pool::pooled;
+use super::pool::{on_file, pooled};
 use super::{file, fsize};
 use crate::context::current;
 use crate::cred::Cred;
@@ -48,18 +46,13 @@ pub(super) fn at_cwd<R>(f: impl FnOnce(&Namei<'_>) -> R) -> R {
     with_namei(None, f)
 }
 
-/// What an open file refers to, if it was opened by name.
-pub(super) fn node(open: &OpenFile) -> Option<&OpenNode> {
-    (open.file() as &dyn Any).downcast_ref()
-}
-
 /// The directory `dir`, where paths begin that are not from the root; `None` for [`AT_FDCWD`], and where none of `paths` does.
 fn base<const N: usize>(dir: Fd, paths: [&Path; N]) -> Result<Option<Place>> {
     if dir == AT_FDCWD || paths.iter().all(|path| path.is_absolute()) {
         return Ok(None);
     }
     let open = file(dir)?;
-    node(&open).ok_or(Errno::ENOTDIR)?.place().map(Some)
+    OpenNode::of(&open).ok_or(Errno::ENOTDIR)?.place().map(Some)
 }
 
 /// What a [`Namei`] shows, by count: for the pool.
@@ -101,14 +94,12 @@ fn looking<T: Send + 'static, const N: usize>(
     paths: [&Path; N],
     look: impl Fn(&Namei<'_>, [&Path; N]) -> Result<T> + Clone + Send + 'static,
 ) -> Result<impl Call<Output = T>> {
-    let base = base(dir, paths)?;
-    let (their_base, theirs) = (base.clone(), look.clone());
     Ok(pooled(
         false,
-        move || with_namei(base.as_ref(), |namei| look(namei, paths)),
-        move || {
-            let (names, look) = (Names::current(their_base.clone()), theirs.clone());
-            let paths = paths.map(Path::to_path_buf);
+        (base(dir, paths)?, paths, look),
+        |(base, paths, look)| with_namei(base.as_ref(), |namei| look(namei, *paths)),
+        |(base, paths, look)| {
+            let (names, look, paths) = (Names::current(base.clone()), look.clone(), paths.map(Path::to_path_buf));
             move || names.show(|namei| look(namei, paths.each_ref().map(|path| &**path)))
         },
     ))
@@ -190,7 +181,7 @@ pub fn fstat(fd: Fd) -> Result<Stat> {
 }
 
 pub(super) fn fstating(fd: Fd) -> Result<impl Call<Output = Stat>> {
-    on_file(file(fd)?, |open| open.file().stat())
+    Ok(on_file(file(fd)?, |open| open.file().stat()))
 }
 
 /// Whether the real user, not the effective one, may do `wanted` to a file; nothing: whether it is there.
@@ -406,8 +397,8 @@ pub fn futimens(fd: Fd, atime: SetTime, mtime: SetTime) -> Result<()> {
 /// Does something to an open file in the name of the current process.
 fn change(fd: Fd, change: impl Fn(&OpenNode, &Cred) -> Result<()> + Clone + Send + 'static) -> Result<()> {
     let open = file(fd)?;
-    node(&open).ok_or(Errno::EINVAL)?;
-    look([], move |namei, []| change(node(&open).ok_or(Errno::EINVAL)?, namei.cred))
+    OpenNode::of(&open).ok_or(Errno::EINVAL)?;
+    look([], move |namei, []| change(OpenNode::of(&open).ok_or(Errno::EINVAL)?, namei.cred))
 }
 
 /// Up to `count` entries of an open directory, `.` and `..` among them, from where the descriptor's offset is, which moves
@@ -435,7 +426,7 @@ pub(crate) fn each_dirent(fd: Fd, count: usize, mut take: impl FnMut(DirEntry, u
     let open = file(fd)?;
     let mut left = count;
     loop {
-        match block(listing(&open, left)?) {
+        match block(listing(&open, left)) {
             Err(error) if left == count => return Err(error),
             Err(_) => return Ok(()),
             Ok(listed) => {
@@ -458,7 +449,7 @@ pub(super) struct Listed {
 ///
 /// # Errors
 /// That of the first.
-pub(super) fn listing(open: &OpenFile, count: usize) -> Result<impl Call<Output = Listed> + use<>> {
+pub(super) fn listing(open: &OpenFile, count: usize) -> impl Call<Output = Listed> + use<> {
     // One at least: whether it is a directory.
     let count = count.clamp(1, LISTED);
     on_file(open.clone(), move |open| {
@@ -538,9 +529,9 @@ pub fn chdir(path: impl AsRef<Path>) -> Result<()> {
 /// Source: POSIX.1-2024, fchdir; fchdir(2) of NetBSD for `EPERM`.
 pub fn fchdir(fd: Fd) -> Result<()> {
     let open = file(fd)?;
-    node(&open).ok_or(Errno::ENOTDIR)?;
+    OpenNode::of(&open).ok_or(Errno::ENOTDIR)?;
     let dir = look([], move |namei, []| {
-        let dir = node(&open).ok_or(Errno::ENOTDIR)?.enter(namei.cred)?;
+        let dir = OpenNode::of(&open).ok_or(Errno::ENOTDIR)?.enter(namei.cred)?;
         if dir.is_in(namei.root) { Ok(dir) } else { Err(Errno::EPERM) }
     })?;
     set_cwd(|old| Cwd { root: old.root.clone(), dir: dir.clone() });
@@ -555,12 +546,12 @@ pub fn fchdir(fd: Fd) -> Result<()> {
 /// Source: POSIX.1-2024, getcwd; getcwd(2) of Linux, which says `(unreachable)` for the latter.
 pub fn getcwd() -> Result<PathBuf> {
     let cwd = current(|current| current.proc().cwd.load_full());
-    let theirs = Arc::clone(&cwd);
     block(pooled(
         false,
-        move || cwd.path(),
-        move || {
-            let cwd = Arc::clone(&theirs);
+        cwd,
+        |cwd| cwd.path(),
+        |cwd| {
+            let cwd = Arc::clone(cwd);
             move || cwd.path()
         },
     ))

@@ -2,7 +2,8 @@
 //!
 //! A plain host thread makes them as they are. Under a multiplexer they are tried [without waiting](nowait) first; where that
 //! does not do, a thread of a bounded pool makes them, and the caller alone waits. A call in flight has all that it works on
-//! by count or by copy: whoever waited may be killed, cancelled or dropped meanwhile, and the call goes on to its end.
+//! by count or by copy: whoever waited may be killed, cancelled or dropped meanwhile, and a call that has begun goes on to its
+//! end.
 
 #[cfg(not(loom))]
 use std::future::Future;
@@ -18,6 +19,7 @@ use blocking::Task;
 use super::call::Call;
 use crate::context::Curproc;
 use crate::errno::{Errno, Result};
+use crate::fd::OpenFile;
 use crate::wait::watch::Watch;
 use crate::wait::{Interruptible, may_suspend, nowait};
 
@@ -72,31 +74,47 @@ pub(super) fn first<T>(attempt: impl FnOnce() -> Result<T>) -> Poll<Result<T>> {
 }
 
 /// See [`pooled`].
-pub(super) struct Pooled<A, M, T> {
+pub(super) struct Pooled<S, A, M, T> {
     /// Whether it is none for the pool, whatever is answered: an embedder's code, say.
     here: bool,
+    with: S,
     attempt: A,
     make: M,
     job: Job<T>,
 }
 
-/// A call that `attempt` makes, or else what `make` gives for the pool, unless it is to be made `here`.
-pub(super) fn pooled<T, J>(
+/// A call that `attempt` makes, or else what `make` gives for the pool, unless it is to be made `here`; both of them `with` the
+/// same.
+#[inline]
+pub(super) fn pooled<S, T, J>(
     here: bool,
-    attempt: impl FnMut() -> Result<T>,
-    make: impl FnMut() -> J,
-) -> Pooled<impl FnMut() -> Result<T>, impl FnMut() -> J, T>
+    with: S,
+    attempt: impl Fn(&S) -> Result<T>,
+    make: impl Fn(&S) -> J,
+) -> Pooled<S, impl Fn(&S) -> Result<T>, impl Fn(&S) -> J, T>
 where
     T: Send + 'static,
     J: FnOnce() -> Result<T> + Send + 'static,
 {
-    Pooled { here, attempt, make, job: Job::NONE }
+    Pooled { here, with, attempt, make, job: Job::NONE }
 }
 
-impl<A, M, J, T> Call for Pooled<A, M, T>
+/// A call on an open file, for the pool where it may take long there.
+#[inline]
+pub(super) fn on_file<T: Send + 'static>(
+    open: OpenFile,
+    call: impl Fn(&OpenFile) -> Result<T> + Copy + Send + 'static,
+) -> impl Call<Output = T> {
+    pooled(!open.pooled(), open, call, move |open| {
+        let open = open.clone();
+        move || call(&open)
+    })
+}
+
+impl<S, A, M, J, T> Call for Pooled<S, A, M, T>
 where
-    A: FnMut() -> Result<T>,
-    M: FnMut() -> J,
+    A: Fn(&S) -> Result<T>,
+    M: Fn(&S) -> J,
     J: FnOnce() -> Result<T> + Send + 'static,
     T: Send + 'static,
 {
@@ -104,10 +122,11 @@ where
 
     #[inline]
     fn first(&mut self) -> Poll<Result<T>> {
-        if self.here { Poll::Ready((self.attempt)()) } else { first(&mut self.attempt) }
+        let attempt = || (self.attempt)(&self.with);
+        if self.here { Poll::Ready(attempt()) } else { first(attempt) }
     }
 
     fn again(&mut self, watch: &mut Watch<'_>) -> Poll<Result<T>> {
-        self.job.poll(watch, &mut self.make)
+        self.job.poll(watch, || (self.make)(&self.with))
     }
 }

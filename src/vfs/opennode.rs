@@ -1,5 +1,6 @@
 //! The file that an open of a name refers to.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use super::node::{Node, Opened};
 use super::place::Place;
 use crate::cred::Cred;
 use crate::errno::{Errno, Result};
-use crate::fd::{DirEntry, File, FileKind, OpenFlags, Stat, fsize};
+use crate::fd::{DirEntry, File, FileKind, OpenFile, OpenFlags, Stat, fsize};
 use crate::id::{Gid, Mode, Uid};
 use crate::wait::events::Events;
 use crate::wait::watch::Watch;
@@ -26,6 +27,11 @@ pub(crate) struct OpenNode {
 impl OpenNode {
     pub(super) fn new(node: Arc<dyn Node>, mount: Arc<Mount>, flags: OpenFlags, cred: &Cred) -> Result<Self> {
         Ok(Self { opened: node.open(flags)?, node, mount, strips: !cred.is_root() })
+    }
+
+    /// What an open file refers to, if it was opened by name.
+    pub(crate) fn of(open: &OpenFile) -> Option<&Self> {
+        (open.file() as &dyn Any).downcast_ref()
     }
 
     /// Opens a device. This runs the embedder's code.

@@ -1,7 +1,7 @@
 //! Whether the host is to be asked only for what it can say at once.
 //!
-//! A call under a multiplexer is tried so first: what would have to wait for a disk or a network is `EAGAIN` then, has done
-//! nothing, and is made again by a thread that may wait.
+//! A call under a multiplexer is tried so first: what would have to wait for a disk or a network is `EAGAIN` then, and is made
+//! again, as if nothing had been done, by a thread that may wait.
 
 use std::cell::Cell;
 
