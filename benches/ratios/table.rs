@@ -88,6 +88,16 @@ impl Row {
         Self { iters: count as u64, ..self }
     }
 
+    /// What the operation is called.
+    pub(crate) fn name(&self) -> &str {
+        self.name
+    }
+
+    /// Does it so many times.
+    pub(crate) fn run(mut self, count: u64) {
+        (self.run)(count);
+    }
+
     /// Finds out how many fill a batch, however often the host interrupts it.
     fn calibrate(&mut self, batch: Duration) {
         while (0..3).any(|_| (self.run)(self.iters) < batch) {
