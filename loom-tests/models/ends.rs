@@ -44,9 +44,8 @@ fn the_last_user_of_a_table_closes_everything() {
 }
 
 #[test]
-fn a_table_that_is_left_in_two_steps_or_unordered_is_found() {
+fn a_table_that_is_left_in_two_steps_is_found() {
     SHARE.must_fail(Fault::Torn(TABLE));
-    SHARE.must_fail(Fault::Fence(TABLE));
 }
 
 /// Of two processes that share a table one ends: the other, once it is alone, closes what the first opened.

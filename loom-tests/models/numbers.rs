@@ -62,14 +62,8 @@ fn a_number_that_comes_free_is_never_lost() {
 }
 
 #[test]
-fn a_hint_without_orderings_is_found() {
-    HINT.must_fail(Fault::Acquire(TABLE));
-    HINT.must_fail(Fault::Release(TABLE));
-}
-
-#[test]
-fn a_hint_in_two_steps_is_found() {
-    HINT.must_fail(Fault::Torn(TABLE));
+fn a_hint_that_is_not_sequentially_consistent_is_found() {
+    HINT.must_fail(Fault::Fence(TABLE));
 }
 
 /// Three threads: one gives a number of a full group back, two take one each.

@@ -35,6 +35,27 @@ unsafe impl Send for Description {}
 // SAFETY: as above.
 unsafe impl Sync for Description {}
 
+impl Description {
+    /// Status flags that `fcntl` may change.
+    const CHANGEABLE: OpenFlags = OpenFlags::APPEND.union(OpenFlags::NONBLOCK);
+    /// What is remembered of the flags of `open`.
+    const KEPT: OpenFlags = OpenFlags::ACCMODE.union(Self::CHANGEABLE);
+
+    #[inline]
+    pub(super) fn flags(&self) -> OpenFlags {
+        OpenFlags::from_bits_truncate(self.flags.load(Ordering::Relaxed))
+    }
+
+    /// Replaces the status flags; the access mode stays.
+    pub(super) fn set_flags(&self, flags: OpenFlags) {
+        let changed = (flags & Self::CHANGEABLE).bits();
+        // Relaxed: flags guard no data.
+        let _ = self
+            .flags
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |old| Some(old & OpenFlags::ACCMODE.bits() | changed));
+    }
+}
+
 /// An open file description (POSIX), held by reference count: what a descriptor number stands for, independent of any
 /// process. [`sys::export`](crate::sys::export) takes one out of a table, [`sys::import`](crate::sys::import) puts one
 /// in, as `SCM_RIGHTS` does between host processes.
@@ -48,11 +69,6 @@ unsafe impl Send for OpenFile {}
 unsafe impl Sync for OpenFile {}
 
 impl OpenFile {
-    /// Status flags that `fcntl` may change.
-    const CHANGEABLE: OpenFlags = OpenFlags::APPEND.union(OpenFlags::NONBLOCK);
-    /// What is remembered of the flags of `open`.
-    const KEPT: OpenFlags = OpenFlags::ACCMODE.union(Self::CHANGEABLE);
-
     /// Opens `file`, at offset 0.
     pub fn new(file: Box<dyn File>, flags: OpenFlags) -> Self {
         let pooled = (&*file as &dyn Any).downcast_ref().is_some_and(HostFile::may_take_long);
@@ -63,7 +79,7 @@ impl OpenFile {
     pub(crate) fn with(file: Box<dyn File>, flags: OpenFlags, pooled: bool) -> Self {
         let description = Owned::new(Description {
             holders: AtomicUsize::new(1),
-            flags: AtomicU32::new((flags & Self::KEPT).bits()),
+            flags: AtomicU32::new((flags & Description::KEPT).bits()),
             pooled,
             offset: Mutex::new(0),
             file: UnsafeCell::new(ManuallyDrop::new(file)),
@@ -136,17 +152,7 @@ impl OpenFile {
     /// The access mode and the status flags ([`OpenFlags::APPEND`], [`OpenFlags::NONBLOCK`]).
     #[inline]
     pub fn flags(&self) -> OpenFlags {
-        OpenFlags::from_bits_truncate(self.description().flags.load(Ordering::Relaxed))
-    }
-
-    /// Replaces the status flags; the access mode stays.
-    pub(crate) fn set_flags(&self, flags: OpenFlags) {
-        let changed = (flags & Self::CHANGEABLE).bits();
-        // Relaxed: flags guard no data.
-        let _ = self
-            .description()
-            .flags
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |old| Some(old & OpenFlags::ACCMODE.bits() | changed));
+        self.description().flags()
     }
 
     /// Whether a call on it may take the host long, and is one for the pool under a multiplexer.

@@ -13,7 +13,7 @@
 //! file only when the call under way is over, as on any Unix.
 //!
 //! A table dies when its last user leaves, and stays dead. A thread that was opening something by then, whose process has
-//! ended meanwhile, may still have hold of it. Both sides write first and look second, with a fence between: the last user
+//! ended meanwhile, may still have hold of it. Both sides write first and look second, sequentially consistent: the last user
 //! leaves, then closes what it finds; who installs a file then looks whether there are users. One of them sees the other,
 //! and the file is closed, by one of them, at once.
 
@@ -23,12 +23,12 @@ use std::sync::Arc;
 use bitflags::bitflags;
 use crossbeam_epoch::{Guard, Shared};
 
-use super::OpenFile;
 use super::description::Description;
+use super::{OpenFile, OpenFlags};
 use crate::errno::{Errno, Result};
 use crate::id::Fd;
 use crate::panics::{Panic, drop_each, go_on};
-use crate::sync::{Atomic, AtomicU32, Ordering, fence};
+use crate::sync::{Atomic, AtomicU32, Ordering, fence, sequenced};
 use crate::table::{self, Segment, Segments};
 
 bitflags! {
@@ -128,22 +128,22 @@ impl FdTable {
     /// One user less; `true` for the last one, who closes everything.
     #[must_use]
     pub(crate) fn leave(&self) -> bool {
-        // Release: pairs with the fence of the last user, who closes after all others are done with the table, and with the
-        // Acquire in `has_one_user`.
-        let last = self.users.fetch_sub(1, Ordering::Release) == 1;
+        // SeqCst: pairs with the load in `died`. As Release it pairs with the fence of the last user, who closes after all
+        // others are done with the table, and with the Acquire in `has_one_user`.
+        let last = self.users.fetch_sub(1, Ordering::SeqCst) == 1;
         if last {
-            // SeqCst: pairs with the fence in `died`. Either that sees that there are no users, or what was installed
-            // before it is seen by those who close after this.
+            // SeqCst: pairs with what `take_lowest` and `install` write. Either `died` sees that there are no users, or that
+            // is seen by those who close after this.
             fence(Ordering::SeqCst);
         }
         last
     }
 
-    /// Whether the table has died, asked by one who has just installed something.
+    /// Whether the table has died, asked by one who has just installed something, with SeqCst.
     fn died(&self) -> bool {
-        // SeqCst: pairs with the fence in `leave`.
-        fence(Ordering::SeqCst);
-        self.users.load(Ordering::Relaxed) == 0
+        sequenced();
+        // SeqCst: pairs with that in `leave`.
+        self.users.load(Ordering::SeqCst) == 0
     }
 
     /// Closes every number, each in spite of the others' panics.
@@ -182,14 +182,51 @@ impl FdTable {
         open_file(&group.entries[bit as usize], &guard).map(|(file, _)| file).ok_or(Errno::EBADF)
     }
 
+    /// Whether it is open.
+    ///
+    /// # Errors
+    /// `EBADF`: it is not.
+    pub(crate) fn check(&self, fd: Fd) -> Result<()> {
+        self.fd_flags(fd).map(drop)
+    }
+
+    /// The access mode and the status flags of what `fd` stands for. No reference is counted for that.
+    ///
+    /// # Errors
+    /// `EBADF`: nothing.
+    #[inline]
+    pub(crate) fn status(&self, fd: Fd) -> Result<OpenFlags> {
+        self.look(fd, Description::flags)
+    }
+
+    /// Sets the status flags of what `fd` stands for; the access mode stays.
+    ///
+    /// # Errors
+    /// `EBADF`: nothing.
+    pub(crate) fn set_status(&self, fd: Fd, flags: OpenFlags) -> Result<()> {
+        self.look(fd, |description| description.set_flags(flags))
+    }
+
+    /// Looks at the description that `fd` stands for, whose file may be gone by then.
+    #[inline]
+    fn look<R>(&self, fd: Fd, look: impl FnOnce(&Description) -> R) -> Result<R> {
+        let (group, bit) = self.locate(fd).ok_or(Errno::EBADF)?;
+        let guard = table::pin();
+        // Acquire: pairs with the Release in `install` and `replace`.
+        let seen = group.entries[bit as usize].load(Ordering::Acquire, &guard);
+        // SAFETY: read under the guard from an entry, so not freed before the guard goes.
+        unsafe { seen.as_ref() }.map(look).ok_or(Errno::EBADF)
+    }
+
     /// The descriptor's flags.
     ///
     /// # Errors
     /// `EBADF`: it is not open.
     pub(crate) fn fd_flags(&self, fd: Fd) -> Result<FdFlags> {
         let (group, bit) = self.locate(fd).ok_or(Errno::EBADF)?;
-        let entry = group.entries[bit as usize].load(Ordering::Relaxed, &table::pin()).tag_if_open()?;
-        Ok(FdFlags::from_bits_truncate(entry))
+        // SAFETY: of the entry only the tag is looked at.
+        let entry = group.entries[bit as usize].load(Ordering::Relaxed, unsafe { table::unguarded() });
+        entry.tag_if_open().map(FdFlags::from_bits_truncate)
     }
 
     /// Sets the descriptor's flags.
@@ -229,8 +266,9 @@ impl FdTable {
             while let bit = (!used & allowed).trailing_zeros()
                 && bit < GROUP
             {
-                // Acquire: pairs with the Release in `give_back`, so that the entry is seen empty.
-                match group.used.compare_exchange_weak(used, used | 1 << bit, Ordering::Acquire, Ordering::Relaxed) {
+                // Acquire: pairs with the Release in `give_back`, so that the entry is seen empty. SeqCst: pairs with the
+                // fence in `leave`.
+                match group.used.compare_exchange_weak(used, used | 1 << bit, Ordering::SeqCst, Ordering::Relaxed) {
                     Ok(_) => return Ok(Number { table: self, group, bit, fd: (first + bit) as Fd }),
                     Err(now) => used = now,
                 }
@@ -245,21 +283,25 @@ impl FdTable {
 
     /// Moves `lowest` past a full group, unless a number in it came free meanwhile.
     fn pass_by(&self, number: u32, group: &Group) {
-        // Acquire: pairs with the Release in `give_back`. Whoever gives a number back clears its bit, then lowers
-        // `lowest`. If that came before this, the cleared bit is visible to the second look; if after, it undoes this.
-        if self.lowest.compare_exchange(number, number + 1, Ordering::Acquire, Ordering::Relaxed).is_ok()
-            && group.used.load(Ordering::Relaxed) != FULL
-        {
-            self.lowest.fetch_min(number, Ordering::Relaxed);
+        // SeqCst: pairs with that in `give_back`. Whoever gives a number back clears its bit, then looks at `lowest`. If that
+        // came before this, the second look sees the cleared bit; if after, it sees this, and undoes it.
+        if self.lowest.compare_exchange(number, number + 1, Ordering::SeqCst, Ordering::Relaxed).is_ok() {
+            sequenced();
+            if group.used.load(Ordering::SeqCst) != FULL {
+                self.lowest.fetch_min(number, Ordering::Relaxed);
+            }
         }
     }
 
     fn give_back(&self, fd: Fd, group: &Group, bit: u32) {
-        // Release: pairs with the Acquire in `take_lowest` and `replace`.
-        group.used.fetch_and(!(1 << bit), Ordering::Release);
+        // Release: pairs with the Acquire in `take_lowest` and `replace`. SeqCst: pairs with the load in `pass_by`.
+        group.used.fetch_and(!(1 << bit), Ordering::SeqCst);
         let number = fd as u32 / GROUP;
-        // Release: pairs with the Acquire in `pass_by`.
-        self.lowest.fetch_min(number, Ordering::Release);
+        sequenced();
+        // SeqCst: pairs with the exchange in `pass_by`. Most often `lowest` is low enough, and stays unwritten.
+        if self.lowest.load(Ordering::SeqCst) > number {
+            self.lowest.fetch_min(number, Ordering::Relaxed);
+        }
     }
 
     /// Makes `fd` stand for `file`, and gives what it stood for before, to be dropped by the caller.
@@ -272,8 +314,8 @@ impl FdTable {
         let number = u32::try_from(fd).ok().filter(|fd| *fd < limit.min(OPEN_MAX)).ok_or(Errno::EBADF)?;
         let group = self.groups.ensure((number / GROUP) as usize).ok_or(Errno::EBADF)?;
         let bit = number % GROUP;
-        // Acquire: pairs with the Release in `give_back`.
-        if group.used.fetch_or(1 << bit, Ordering::Acquire) & 1 << bit == 0 {
+        // As in `take_lowest`.
+        if group.used.fetch_or(1 << bit, Ordering::SeqCst) & 1 << bit == 0 {
             let number = Number { table: self, group, bit, fd };
             return number.install(file, flags).map(|_| None).map_err(|_closed| Errno::ESRCH);
         }
@@ -303,12 +345,13 @@ impl FdTable {
     /// `EBADF`: it is not open.
     pub(crate) fn close(&self, fd: Fd) -> Result<Closed> {
         let (group, bit) = self.locate(fd).ok_or(Errno::EBADF)?;
-        let guard = table::pin();
+        // SAFETY: nothing is followed that was not taken out.
+        let unguarded = unsafe { table::unguarded() };
         let entry = &group.entries[bit as usize];
         // Relaxed: looked at first, so that a number in transit is left alone.
-        entry.load(Ordering::Relaxed, &guard).tag_if_open()?;
+        entry.load(Ordering::Relaxed, unguarded).tag_if_open()?;
         // Acquire: takes the description over from `install` (Release).
-        let taken = entry.swap(Shared::null(), Ordering::Acquire, &guard);
+        let taken = entry.swap(Shared::null(), Ordering::Acquire, unguarded);
         // SAFETY: the swap took it out of the table.
         let file = unsafe { OpenFile::from_entry(taken) }.ok_or(Errno::EBADF)?;
         self.give_back(fd, group, bit);
@@ -371,11 +414,12 @@ impl Number<'_> {
     /// # Errors
     /// The table has died: the file, if it was not closed by the table's last user, is given to be dropped.
     pub(crate) fn install(self, file: OpenFile, flags: FdFlags) -> std::result::Result<Fd, Option<Closed>> {
-        let guard = table::pin();
-        let entry = file.into_entry(&guard).with_tag(flags.bits() as usize);
-        // Release: pairs with the Acquire in `get`, `copy`, `close` and `replace`.
-        self.group.entries[self.bit as usize].store(entry, Ordering::Release);
-        drop(guard);
+        // SAFETY: nothing is followed: the entry is null.
+        let unguarded = unsafe { table::unguarded() };
+        let entry = file.into_entry(unguarded).with_tag(flags.bits() as usize);
+        // Release: pairs with the Acquire in `get`, `copy`, `close` and `replace`. SeqCst: pairs with the fence in `leave`; a
+        // swap for the sake of that alone.
+        self.group.entries[self.bit as usize].swap(entry, Ordering::SeqCst, unguarded);
         let Self { table, fd, .. } = *ManuallyDrop::new(self);
         // Of several who come too late to a number, one may close another's file: all of them are to be closed.
         if table.died() { Err(table.close(fd).ok()) } else { Ok(fd) }

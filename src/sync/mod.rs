@@ -14,6 +14,13 @@ pub(crate) use model::*;
 #[cfg(not(loom))]
 pub(crate) use native::*;
 
+/// Stands between a SeqCst read-modify-write and a SeqCst load of another place, which are in order by themselves: nothing. To
+/// loom they are AcqRel and Acquire, so that to it this is a fence, which a model's faults take away as any other. That fence
+/// releases and acquires besides: what relies on the operations' own halves is for a model without one to show.
+#[cfg(not(loom))]
+#[inline(always)]
+pub(crate) fn sequenced() {}
+
 /// Counts one more reference, made from one that lives. Beyond `isize::MAX` of them the host process aborts, as with `Arc`:
 /// clones that were forgotten must not make the count begin again at 0.
 #[inline]

@@ -167,8 +167,7 @@ fn dup_from(fd: Fd, min: u32, flags: FdFlags) -> Result<Fd> {
 /// Source: POSIX.1-2024, dup2; dup2(2) of Linux for `EBUSY`.
 pub fn dup2(from: Fd, to: Fd) -> Result<Fd> {
     if from == to {
-        file(from)?;
-        return Ok(to);
+        return current(move |current| current.proc().fds.check(from)).map(|()| to);
     }
     replace(from, to, FdFlags::empty())
 }
@@ -222,15 +221,17 @@ pub fn fcntl(fd: Fd, what: Fcntl) -> Result<i32> {
         Fcntl::DupFdCloexec(min) => dup_from(fd, lowest(fd, min)?, FdFlags::CLOEXEC),
         Fcntl::GetFd => current(move |current| current.proc().fds.fd_flags(fd)).map(|flags| flags.bits() as i32),
         Fcntl::SetFd(flags) => current(move |current| current.proc().fds.set_fd_flags(fd, flags)).map(|()| 0),
-        Fcntl::GetFl => Ok(file(fd)?.flags().bits() as i32),
-        Fcntl::SetFl(flags) => file(fd).map(|file| file.set_flags(flags)).map(|()| 0),
+        Fcntl::GetFl => current(move |current| current.proc().fds.status(fd)).map(|flags| flags.bits() as i32),
+        Fcntl::SetFl(flags) => current(move |current| current.proc().fds.set_status(fd, flags)).map(|()| 0),
     }
 }
 
 /// The lowest number for a duplicate of `fd`.
 fn lowest(fd: Fd, min: Fd) -> Result<u32> {
-    file(fd)?;
-    let limit = current(|current| current.proc().limits.soft(Resource::NoFile));
+    let limit = current(|current| {
+        let proc = current.proc();
+        proc.fds.check(fd).map(|()| proc.limits.soft(Resource::NoFile))
+    })?;
     u32::try_from(min).ok().filter(|min| *min < limit).ok_or(Errno::EINVAL)
 }
 

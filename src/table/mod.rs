@@ -7,5 +7,5 @@ mod reclaim;
 mod segments;
 
 pub(crate) use indices::Indices;
-pub(crate) use reclaim::{pin, retire};
+pub(crate) use reclaim::{pin, retire, unguarded};
 pub(crate) use segments::{Segment, Segments};

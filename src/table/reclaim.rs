@@ -18,6 +18,16 @@ pub(crate) fn pin() -> Guard {
     crossbeam_epoch::pin()
 }
 
+/// What stands for a guard where an address is taken out of its place, or put there, and not followed: nothing is kept.
+///
+/// # Safety
+/// Nothing that is loaded through it is dereferenced, unless the caller owns it.
+#[inline]
+pub(crate) unsafe fn unguarded() -> &'static Guard {
+    // SAFETY: as the caller promises.
+    unsafe { crossbeam_epoch::unprotected() }
+}
+
 /// Frees `object` once no guard that could see it is left. Counted: where the host's threads retire faster than the
 /// collector frees, each further retirement helps it along.
 ///

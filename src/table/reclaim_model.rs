@@ -20,6 +20,13 @@ pub(crate) fn pin() -> Guard {
 
 /// # Safety
 /// As that of the real one.
+pub(crate) unsafe fn unguarded() -> &'static Guard {
+    // SAFETY: as the caller promises.
+    unsafe { crossbeam_epoch::unprotected() }
+}
+
+/// # Safety
+/// As that of the real one.
 pub(crate) unsafe fn retire<T: 'static>(guard: &Guard, object: Shared<'_, T>) {
     let address = object.as_raw().cast_mut();
     if Fault::frees_at_once() {

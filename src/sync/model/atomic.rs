@@ -20,7 +20,7 @@ macro_rules! atomic {
             #[track_caller]
             pub(crate) fn load(&self, ordering: Ordering) -> $value {
                 check_lives(self);
-                self.0.load(Fault::weaken(ordering, Location::caller()))
+                self.0.load(Fault::weaken_load(ordering, Location::caller()))
             }
 
             #[track_caller]
@@ -48,7 +48,7 @@ macro_rules! atomic {
             ) -> Result<$value, $value> {
                 check_lives(self);
                 let at = Location::caller();
-                let (success, failure) = (Fault::weaken(success, at), Fault::weaken(failure, at));
+                let (success, failure) = (Fault::weaken(success, at), Fault::weaken_load(failure, at));
                 if Fault::tears(at) {
                     let seen = self.0.load(Ordering::Acquire);
                     if seen != current {
@@ -150,4 +150,10 @@ pub(crate) fn fence(ordering: Ordering) {
     if !Fault::drops_fence(Location::caller()) {
         loom::sync::atomic::fence(ordering);
     }
+}
+
+/// What orders a SeqCst read-modify-write before a SeqCst load of another place, which loom does not.
+#[track_caller]
+pub(crate) fn sequenced() {
+    fence(Ordering::SeqCst);
 }

@@ -18,7 +18,7 @@ impl<T> Atomic<T> {
     #[track_caller]
     pub(crate) fn load<'g>(&self, ordering: Ordering, guard: &'g Guard) -> Shared<'g, T> {
         check_lives(self);
-        self.0.load(Fault::weaken(ordering, Location::caller()), guard)
+        self.0.load(Fault::weaken_load(ordering, Location::caller()), guard)
     }
 
     #[track_caller]
@@ -50,7 +50,7 @@ impl<T> Atomic<T> {
     ) -> Result<Shared<'g, T>, CompareExchangeError<'g, T, Shared<'g, T>>> {
         check_lives(self);
         let at = Location::caller();
-        let (success, failure) = (Fault::weaken(success, at), Fault::weaken(failure, at));
+        let (success, failure) = (Fault::weaken(success, at), Fault::weaken_load(failure, at));
         if Fault::tears(at) {
             let seen = self.0.load(Ordering::Acquire, guard);
             if seen != current {

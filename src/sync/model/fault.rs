@@ -87,15 +87,20 @@ impl Fault {
         match ordering {
             Ordering::Acquire if keeps(Half::Acquire) => Ordering::Acquire,
             Ordering::Release if keeps(Half::Release) => Ordering::Release,
-            Ordering::AcqRel => match (keeps(Half::Acquire), keeps(Half::Release)) {
+            // As much as loom makes of SeqCst; what it is more comes from `sequenced`.
+            Ordering::AcqRel | Ordering::SeqCst => match (keeps(Half::Acquire), keeps(Half::Release)) {
                 (true, true) => Ordering::AcqRel,
                 (true, false) => Ordering::Acquire,
                 (false, true) => Ordering::Release,
                 (false, false) => Ordering::Relaxed,
             },
-            // The crate has its sequential consistency from fences alone.
             _ => Ordering::Relaxed,
         }
+    }
+
+    /// What is left of the `ordering` of a load in code at `at`.
+    pub(super) fn weaken_load(ordering: Ordering, at: &Location<'static>) -> Ordering {
+        Self::weaken(if ordering == Ordering::SeqCst { Ordering::Acquire } else { ordering }, at)
     }
 
     fn hits(site: Site) -> bool {

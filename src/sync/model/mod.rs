@@ -5,7 +5,7 @@ mod atomic_epoch;
 #[cfg_attr(not(test), expect(dead_code, reason = "models alone break things"))]
 pub(crate) mod fault;
 
-pub(crate) use atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, fence};
+pub(crate) use atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, fence, sequenced};
 pub(crate) use atomic_epoch::Atomic;
 pub(crate) use loom::sync::atomic::Ordering;
 
